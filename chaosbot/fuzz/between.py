@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
+from time import sleep
 from typing import Final
 
 from chaosbot.checks._likeness import words
@@ -24,7 +26,7 @@ from chaosbot.core.marker import plain_word
 from chaosbot.fuzz.talks import MEANT, Step
 from chaosbot.fuzz.things import WORD, are_gone
 from chaosbot.fuzz.usages import NUMBER
-from chaosbot.fuzz.voices import Dialogue, Speaker, Voices
+from chaosbot.fuzz.voices import Dialogue, Speaker, Voices, own
 
 _PERSON: Final = "{p}"
 _FIRST_PERSON: Final = MEANT + 100_000_000
@@ -34,7 +36,6 @@ _MOST_READERS: Final = 6
 _MOST_MAKERS: Final = 3
 _MOST_COMMANDS: Final = 12
 _MOST_SHARED: Final = 3
-_TIMES: Final = 3
 _BESIDE: Final = 3
 """So many add to one thing at once."""
 _ALL: Final = tuple(map(str, range(_BESIDE)))
@@ -42,8 +43,8 @@ _HANDS: Final = 6
 _MINUS: Final = f"-{NUMBER}"
 _BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)[.,' \u00a0\u202f](?=\d)")
 
-Place = tuple[str, int]
-"""A number in an answer: the line's shape, and which of the numbers in it."""
+Place = tuple[str, str, int]
+"""A number that somebody is shown: the reader, the line's shape, and which of the numbers in it."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ class Between:
     def run(self) -> None:
         """What is given to people, and what is added to their things."""
         readers = [step for step in map(self._bare, self.voices.commands) if self._told_numbers(step)][:_MOST_READERS]
-        pairs = list(product(self._deeds(), readers))
+        deeds = self._deeds()
         with ThreadPoolExecutor(_HANDS, "fuzz-state-between") as hands:
+            list(hands.map(self._noticed, deeds))
             added = hands.submit(lambda: [*hands.map(self._added, self._shared(hands))])
-            list(hands.map(lambda pair: self._given(*pair), pairs))
+            list(hands.map(lambda deed: self._given(deed, readers), deeds))
             added.result()
 
     def _bare(self, name: str) -> Step:
@@ -117,49 +119,76 @@ class Between:
                 found.setdefault(command, Dialogue((*way.steps[:-1], replace(last, text=text))))
         return list(found.values())[:_MOST_DEEDS]
 
-    def _given(self, deed: Dialogue, reader: Step) -> None:
-        once = self._moved(deed, reader, (NUMBER,))
-        twice = self._moved(deed, reader, (NUMBER, NUMBER)) if once is not None and once.changes else None
+    def _noticed(self, deed: Dialogue) -> None:
+        """Whom it is done to is told of it once, where the platform delivers it again."""
+        alone, seen = [self._notices(deed, deliveries=1)], [self._notices(deed, deliveries=2)]
+        if seen != alone:
+            alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]
+        if len(set(alone)) == 1 and alone[0] != ("0",):
+            what = f"{str(deed).replace(_PERSON, 'somebody')}, of which that one is told"
+            self.voices.tell("again", what, alone, seen)
+
+    def _notices(self, deed: Dialogue, *, deliveries: int) -> tuple[str]:
+        """How often somebody new is told the same, but for its numbers, to whom it is done by a line that is delivered so often."""
+        person, giver = self._somebody(), self.voices.ready(deed)
+        known = len(self.context.target.calls())
+        self.voices.delivered(giver, self._meant(deed.lines[-1], person, NUMBER), deliveries)
+        sleep(self.context.target.watch.gap_s)
+        calls = own(list(self.context.target.calls())[known:], person.user)
+        return (str(max(Counter(shape(call.text) for call in calls if call.text).values(), default=0)),)
+
+    def _given(self, deed: Dialogue, readers: Sequence[Step]) -> None:
+        once = self._moved(deed, readers, (NUMBER,))
+        twice = self._moved(deed, readers, (NUMBER, NUMBER)) if once is not None and once.changes else None
         if once is None or twice is None:
             return
+        # One thing that shows it is enough.
         place = next((one for one, by in once.changes.items() if twice.changes.get(one) == 2 * by), None)
         if place is None:
             return
-        by, what = once.changes[place], f"{str(deed).replace(_PERSON, 'somebody')}, who then asks {reader}"
+        readers = [reader for reader in readers if str(reader) == place[0]]
+        by, what = once.changes[place], f"{str(deed).replace(_PERSON, 'somebody')}, who then asks {place[0]}"
         if NUMBER in deed.lines[-1].text.split():
-            less = [self._moved(deed, reader, (_MINUS,)) for _ in range(2)]
+            less = [self._moved(deed, readers, (_MINUS,)) for _ in range(2)]
             taken = [(str(one.changes.get(place, 0)),) for one in less if one is not None]
             if len(taken) == len(less):
                 self.voices.tell("taken", what.replace(f" {NUMBER}", f" {_MINUS}"), [(str(by),)], taken)
-        redelivered = [self._moved(deed, reader, (NUMBER,), deliveries=2) for _ in range(2)]
+        redelivered = [self._moved(deed, readers, (NUMBER,), deliveries=2) for _ in range(2)]
         counted = [(str(one.changes.get(place, 0)),) for one in redelivered if one is not None]
         if by > 0 and len(counted) == len(redelivered):
             self.voices.tell("again", what, [(str(by),)], counted)
-        tried = [self._moved(deed, reader, (NUMBER, NUMBER), at_once=True) for _ in range(_TIMES)]
-        seen = [
-            (str(one.changes.get(place, 0)),)
-            for one in tried
-            if one is not None and Counter(one.answers) == Counter(twice.answers)
-        ]
-        if seen:
-            self.voices.tell("credited", what, [(str(by), str(2 * by))], seen)
+
+        def attempt() -> tuple[str, ...]:
+            one = self._moved(deed, readers, (NUMBER, NUMBER), at_once=True)
+            alike = one is not None and Counter(one.answers) == Counter(twice.answers)
+            return (str(one.changes.get(place, 0)),) if one is not None and alike else ()
+
+        alone = (str(by), str(2 * by))
+        self.voices.tried("credited", what, [alone], lambda: alone, attempt)
 
     def _moved(
-        self, deed: Dialogue, reader: Step, amounts: Sequence[str], *, at_once: bool = False, deliveries: int = 1
+        self,
+        deed: Dialogue,
+        readers: Sequence[Step],
+        amounts: Sequence[str],
+        *,
+        at_once: bool = False,
+        deliveries: int = 1,
     ) -> _Moved | None:
-        """Some do it to somebody new, each with an amount; None where that one's numbers change by themselves, or the time is up.
+        """Some do it to somebody new, each with an amount; None where all that one's numbers change by themselves, or the time is up.
 
         Args:
             deed: What is done.
-            reader: What shows it to that one.
+            readers: What shows it to that one.
             amounts: The amounts.
             at_once: Whether they do it at once.
             deliveries: How often each delivery comes, where they do it one after another.
         """
         person = self._somebody()
-        before, again = (self._read(person, reader) for _ in range(2))
+        first, again = (self._read(person, readers) for _ in range(2))
+        before = {view: told for view, told in first.items() if again.get(view) == told}
         givers = [self.voices.ready(deed) for _ in amounts]
-        if self.voices.clock.over() or before != again or not before:
+        if self.voices.clock.over() or not before:
             return None
         lines = [
             (giver, self._meant(deed.lines[-1], person, amount)) for giver, amount in zip(givers, amounts, strict=True)
@@ -169,11 +198,11 @@ class Between:
         else:
             answers = (self.voices.delivered(giver, line, deliveries) for giver, line in lines)
             told = ["\n".join(one.text for one in each) for each in answers]
-        after = self._read(person, reader)
+        after = self._read(person, readers)
         changes = {
-            (kind, place): later - earlier
-            for kind in before.keys() & after.keys()
-            for place, (earlier, later) in enumerate(zip(before[kind], after[kind], strict=True))
+            (*view, place): later - earlier
+            for view in before.keys() & after.keys()
+            for place, (earlier, later) in enumerate(zip(before[view], after[view], strict=True))
             if later != earlier
         }
         return _Moved(changes, tuple(map(shape, told)))
@@ -193,10 +222,14 @@ class Between:
             self.voices.ask(person, self._bare(name))
         return person
 
-    def _read(self, person: Speaker, reader: Step) -> dict[str, list[int]]:
-        """The numbers of each line that is the only one of its kind."""
-        lines = views(self.voices.ask(person, reader).text)
-        return {kind: numbers(line) for kind, line in lines.items() if kind and numbers(line)}
+    def _read(self, person: Speaker, readers: Sequence[Step]) -> dict[tuple[str, str], list[int]]:
+        """The numbers of each line that is the only one of its kind, by reader and kind."""
+        return {
+            (str(reader), kind): numbers(line)
+            for reader in readers
+            for kind, line in views(self.voices.ask(person, reader).text).items()
+            if kind and numbers(line)
+        }
 
     # ── what is added to somebody's thing ────────────────────────────────────────────────────────────────────────────
 
@@ -246,13 +279,13 @@ class Between:
     def _added(self, shared: _Shared) -> None:
         """Several add to one thing at once: afterwards all of it is there."""
         whole: list[str] = []
-        alone = [self._adding(shared, whole, at_once=False) for _ in range(2)]
-        if any(made != _ALL for made in alone):
-            return
-        tried = [self._adding(shared, whole, at_once=True) for _ in range(_TIMES)]
-        seen = [made for made in tried if made is not None]
-        if seen:
-            self.voices.tell("gathered", shared, [_ALL], seen, _ALL)
+        alone = self._adding(shared, whole, at_once=False)
+        if alone == _ALL:
+            control, attempt = (partial(self._made, shared, whole, at_once=at_once) for at_once in (False, True))
+            self.voices.tried("gathered", shared, [alone], control, attempt, _ALL)
+
+    def _made(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
+        return self._adding(shared, whole, at_once=at_once) or ()
 
     def _adding(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
         """Which of what several add is shown with the thing afterwards; None where not each was acknowledged alike, or others may have displaced it.

@@ -26,7 +26,6 @@ from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices, names_in, sa
 
 _PEOPLE: Final = 5
 """So many users ask for one thing."""
-_TRIES: Final = 3
 _LOOK: Final = 4
 """So often it is looked whether one of several things (an hour) can be had."""
 _CONTENDED: Final = 4
@@ -157,39 +156,33 @@ class Contention:
             self.voices.ask(other, ENTRY)
 
     def _contended(self, action: Dialogue) -> None:
-        alone: list[list[str]] = []
         if self.voices.clock.over():
             return
-        for _ in range(_LOOK if chosen(action.lines[-1]) else 2):
+        for _ in range(_LOOK if chosen(action.lines[-1]) else 1):
             around, _ = self._around(action)
             told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
             if len(set(told)) > 1:
-                alone.append(told)
-            elif not chosen(action.lines[-1]):
-                return
-            if len(alone) == 2:
                 break  # one that nobody gets (an hour that has passed) shows nothing
         else:
             return
         # In a group nothing tells for sure which of those who ask at once an answer is for.
-        limited = bounded(alone) is not None and around[0][0].group is None
-        if not (limited or counts(alone)):
+        limited = bounded([told]) is not None and around[0][0].group is None
+        if not (limited or counts([told])):
             return
-        seen: list[list[str]] = []
-        for _ in range(_TRIES):
+
+        def attempt() -> list[str]:
             around, near = self._around(action)
             # There may be nothing left that all are shown in private; a group is no place for it (see above).
             if self.voices.clock.over() or (limited and around[0][0].group is not None):
-                break
+                return []
             heard = self.voices.contend(around, limited=limited, near=near)
-            seen.append([_unnamed(text, who) if limited else text for who, text in heard])
-        if seen and not limited:
-            # Others' doings may have been counted as well, as regularly; they are over now.
-            alone.append(self._one_by_one(self._around(action)[0]))
-        if seen:
-            self.voices.tell("one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users", alone, seen)
+            return [_unnamed(text, who) if limited else text for who, text in heard]
+
+        trial, what = "one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users"
+        # Others' doings may have been counted as well, as regularly; they are over when it is done alone once more.
+        self.voices.tried(trial, what, [told], lambda: self._one_by_one(self._around(action)[0]), attempt)
 
     def _one_by_one(self, around: Sequence[tuple[Speaker, Step]]) -> list[str]:
         return [_unnamed(self.voices.ask(who, step).text, who) for who, step in around if not self.voices.clock.over()]
@@ -220,12 +213,12 @@ class Contention:
         if first.group is not None:
             others = [replace(first, user=self.voices.new().user) for _ in range(_PEOPLE - 1)]
             return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
-        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])):
-            # What one has made others are shown by it, in whatever way.
-            meant = at_hand(last, first.buttons, first.told, first.choice)
-            return [(who, meant) for who in (first, *(self.voices.new() for _ in range(_PEOPLE - 1)))], ()
         with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
             people = [first, *hands.map(partial(self.voices.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
+        meant = at_hand(last, first.buttons, first.told, first.choice)
+        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])) and _own(meant, first, people[1:]):
+            # What one has made others are shown by it, in whatever way.
+            return [(who, meant) for who in people], ()
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.voices.lock:
             fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
@@ -253,6 +246,11 @@ class Contention:
             lines.append(at_hand(line, who.buttons, who.told, turn, apart=line.pressed and chosen(line)))
             self.voices.ask(who, lines[-1])
         return replace(action, lines=(*lines, action.lines[-1]))
+
+
+def _own(press: Step, maker: Speaker, others: Sequence[Speaker]) -> bool:
+    """Whether a button is shown to one only."""
+    return press.text in maker.buttons and not any(press.text in who.buttons for who in others)
 
 
 def _made(line: Step) -> bool:

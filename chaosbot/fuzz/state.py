@@ -36,11 +36,21 @@ from chaosbot.fuzz.stages import make_ahead, observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
-from chaosbot.fuzz.voices import ALL_ABREAST, FIRST_USER, KEPT, Answer, Dialogue, Speaker, Voices, own, said_alike
+from chaosbot.fuzz.voices import (
+    ALL_ABREAST,
+    FIRST_USER,
+    KEPT,
+    TRIES,
+    Answer,
+    Dialogue,
+    Speaker,
+    Voices,
+    own,
+    said_alike,
+)
 
 _AT_ONCE: Final = 6
 """So many times something is asked for at once."""
-_TRIES: Final = 3
 _LOOK: Final = 4
 """So many answers in a row show whether something is counted or bounded."""
 _BY_OTHERS: Final = 0.5
@@ -122,7 +132,7 @@ class _Trials(Voices):
                 (0.7, (things.made, things.interleaved, between.run, sharing.run)),
                 # Nothing else may be made meanwhile.
                 (0.6, (things.undisturbed,)),
-                (1.0, (self.operators,)),
+                (1.0, (self.operators, self.try_again)),
             )
             for share, turn in turns:
                 if whole.over():
@@ -358,7 +368,7 @@ class _Trials(Voices):
             with self.slowed([like] if like is not None else [], _SLOWED_S, first=1):
                 return usual, self._in_a_row(quick, [one.lines[0] for one in rows])
 
-        pairs = self.side_by_side(row, range(_TRIES))
+        pairs = self.side_by_side(row, range(TRIES))
         if self.clock.over():
             return
         self.tell("order", " · ".join(map(str, rows)), [usual for usual, _ in pairs], [heard for _, heard in pairs])
@@ -393,9 +403,17 @@ class _Trials(Voices):
         raced: set[tuple[object, ...]] = set()
 
         def race(action: Dialogue) -> None:
-            play = [answer.text for answer in self.play(action, times=_LOOK)]
-            # Of the forms of a command that are answered alike one is enough.
-            kind = (action.admin, action.group, action.lines[0].text.partition(" ")[0], shape(next(iter(play), "")))
+            play = self._play(action, _LOOK)
+            # Of the forms of a command, and of the buttons of a kind, that are answered alike in the end one is enough.
+            last = action.lines[-1]
+            deed = deed_of(last.text) if last.pressed else last.text.partition(" ")[0]
+            kind = (
+                action.admin,
+                action.group,
+                action.lines[0].text.partition(" ")[0],
+                deed,
+                shape(play[-1] if play else ""),
+            )
             with self.lock:
                 new = kind not in raced and _changes(play)
                 raced.update([kind] if new else [])
@@ -411,53 +429,50 @@ class _Trials(Voices):
         if action.group or not action.lines[-1].pressed or not any(text in play[0] for text in written):
             return
         if rises([play]) and not self.clock.over():
-            other = [answer.text for answer in self.play(action, times=_LOOK)]
+            other = self._play(action, _LOOK)
             self.tell("confirmed", action, [play], [other])
 
     def _raced(self, action: Dialogue) -> None:
-        alone: list[list[str]] = []
-        if self.clock.over():
+        alone = self._play(action, _AT_ONCE + 2)
+        limited = limit([alone]) is not None
+        if len(alone) < _AT_ONCE + 2 or not (limited or counts([alone])):
             return
-        for _ in range(2):
-            alone.append([answer.text for answer in self.play(action, times=_AT_ONCE + 2)])
-            limited = limit(alone) is not None
-            if len(alone[-1]) < _AT_ONCE + 2 or not (limited or counts(alone)):
-                return
-        seen: list[list[str]] = []
-        for _ in range(_TRIES):
-            if self.clock.over():
-                break
+
+        def attempt() -> list[str]:
             who, last = self.ready(action), action.lines[-1]
             if limited:
-                seen.append(self.burst([(who, last)] * (_AT_ONCE + 2))[0])
-                continue
+                return self.burst([(who, last)] * (_AT_ONCE + 2))[0]
             first = self.act(who, action).text
             burst = self.burst([(who, last)] * _AT_ONCE)[0]
-            seen.append([first, *burst, self.act(who, action).text])
-        if seen:
-            self.tell("at-once", action, alone, seen)
+            return [first, *burst, self.act(who, action).text]
+
+        self.tried("at-once", action, [alone], lambda: self._play(action, _AT_ONCE + 2), attempt)
         if not limited:
-            self._edited(action, own=True)
+            self._edited(action, alone, own=True)
+
+    def _play(self, action: Dialogue, times: int) -> list[str]:
+        return [answer.text for answer in self.play(action, times=times)]
 
     def shared_numbers(self) -> None:
         """Several users do the same at once, where the target numbers what all of them do: no two get one number."""
-        for action in self.deeds():
-            if self.clock.over():
-                return
-            if not numbers(self.alone[action].text):
-                continue
-            first, second = (numbers(self.one(action).text) for _ in range(2))
-            if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
-                continue
-            for _ in range(_TRIES):  # others' doings come to an end
-                began = monotonic()
-                alone = self.in_turn(action, _AT_ONCE + 2)
-                if not rises([alone]) or self.clock.over():
-                    break
-                if not self._rises_by_itself(action, alone, monotonic() - began):
-                    self.tell("users-at-once", action, [alone], [self._together(action) for _ in range(2)])
-                    self._edited(action)
-                    break
+        self.side_by_side(self._numbered_at_once, [one for one in self.deeds() if numbers(self.alone[one].text)])
+
+    def _numbered_at_once(self, action: Dialogue) -> None:
+        first, second = (numbers(self.one(action).text) for _ in range(2))
+        if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
+            return
+        alone = self.in_turn(action, _LOOK)
+        if not rises([alone]) or self.clock.over():
+            return
+
+        def control() -> list[str]:
+            began = monotonic()
+            again = self.in_turn(action, _AT_ONCE + 2)
+            numbered = rises([again]) and not self._rises_by_itself(action, again, monotonic() - began)
+            return again if numbered else []
+
+        self.tried("users-at-once", action, [alone], control, lambda: self._together(action))
+        self._edited(action, alone)
 
     def _rises_by_itself(self, action: Dialogue, alone: Sequence[str], took_s: float) -> bool:
         """Whether what rises while several do the same does so, in as long a time, while nobody does: others' doings are counted there as well."""
@@ -477,16 +492,16 @@ class _Trials(Voices):
         heard = self.burst([(who, action.lines[-1]) for who in rest])
         return [before, *("\n".join(texts) for texts in heard), self.act(last, action).text]
 
-    def _edited(self, action: Dialogue, *, own: bool = False) -> None:
+    def _edited(self, action: Dialogue, alone: Sequence[str], *, own: bool = False) -> None:
         """An edit of what was said does it no second time.
 
         Args:
             action: What is said.
+            alone: What those were told who said it one after another.
             own: Whether what it counts is counted for each user.
         """
         if action.lines[-1].pressed or self.clock.over():
             return
-        alone = [answer.text for answer in self.play(action, times=3)] if own else self.in_turn(action, 3)
         seen = []
         for _ in range(2):
             who = self.ready(action)
@@ -498,7 +513,7 @@ class _Trials(Voices):
             first = self.heard(who, case).text
             again = self.heard(who, numbered).text
             seen.append((first, again, self.act(who if own else self.ready(action), action).text))
-        self.tell("edited", action, [alone], seen)
+        self.tell("edited", action, [alone[:3]], seen)
 
     def _numbered(self, case: Case) -> Case | None:
         """The case with another delivery id."""

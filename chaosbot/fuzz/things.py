@@ -252,15 +252,14 @@ class Things:
 
     def _gathered(self, shown: Shown) -> None:
         """One user makes several at once: afterwards all of them are there."""
-        alone: list[tuple[str, ...]] = []
         whole: list[str] = []
-        for _ in range(2):
-            if (made := self._made(shown, whole, at_once=False)) is None or made != _ALL:
-                return
-            alone.append(made)
-        tried = [made for _ in range(_TIMES) if (made := self._made(shown, whole, at_once=True)) is not None]
-        if tried:
-            self.voices.tell("gathered", shown, alone, tried, _ALL)
+        alone = self._made(shown, whole, at_once=False)
+        if alone == _ALL:
+            control, attempt = (partial(self._gathering, shown, whole, at_once=at_once) for at_once in (False, True))
+            self.voices.tried("gathered", shown, [alone], control, attempt, _ALL)
+
+    def _gathering(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
+        return self._made(shown, whole, at_once=at_once) or ()
 
     def _made(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
         """Which of the things that one makes are there afterwards.
@@ -314,10 +313,13 @@ class Things:
 
     def _again(self, shown: Shown) -> None:
         """The platform delivers once more what made a thing: there is still one of it."""
-        alone = [self._delivered(shown, times=1) for _ in range(2)]
-        if alone[0] != alone[1] or not alone[0][0].isdigit() or alone[0] == ("0",):
+        alone, seen = [self._delivered(shown, times=1)], [self._delivered(shown, times=2)]
+        if not alone[0][0].isdigit() or alone[0] == ("0",):
             return
-        self.voices.tell("again", shown, alone, [self._delivered(shown, times=2) for _ in range(2)])
+        if seen != alone:
+            alone, seen = [*alone, self._delivered(shown, times=1)], [*seen, self._delivered(shown, times=2)]
+        if len(set(alone)) == 1:
+            self.voices.tell("again", shown, alone, seen)
 
     def _plain_readers(self) -> list[Step]:
         """Commands that tell people something, those first that tell numbers, and last what begins a conversation."""
@@ -337,8 +339,12 @@ class Things:
 
     def _pressed_again(self, one: Dialogue, readers: Sequence[Step]) -> None:
         """The platform delivers a press once more: afterwards people are shown what one press has done, and not two."""
+        once, first = self._after(one, readers), self._after(one, readers, deliveries=2)
+        # Most presses that come once more show nothing else; only what does is looked into.
+        if not any(once[view] != first[view] for view in once.keys() & first.keys()):
+            return
         # In turns, since others' doings may change what is shown as well, and once more at the end.
-        once, twice, other, again = (self._after(one, readers, presses=presses) for presses in (1, 2, 1, 2))
+        twice, other, again = (self._after(one, readers, presses=presses) for presses in (2, 1, 2))
         telling = sorted(
             view
             for view in once.keys() & other.keys() & twice.keys() & again.keys()
@@ -348,11 +354,11 @@ class Things:
         )
         if not telling:
             return
-        delivered = [self._after(one, readers, deliveries=2) for _ in range(2)]
+        delivered = [first, self._after(one, readers, deliveries=2)]
         last = self._after(one, readers)
         if all(delivered) and all(last.get(view) == once[view] for view in telling):
-            first, second, *seen = ([shown.get(view, "") for view in telling] for shown in (once, twice, *delivered))
-            self.voices.tell("pressed-again", one, [first], seen, second)
+            told, others, *seen = ([shown.get(view, "") for view in telling] for shown in (once, twice, *delivered))
+            self.voices.tell("pressed-again", one, [told], seen, others)
 
     def _after(
         self, one: Dialogue, readers: Sequence[Step], *, presses: int = 1, deliveries: int = 1
@@ -413,25 +419,28 @@ class Things:
             return
         # What is made is taken otherwise than what is not there.
         missing = self.voices.ask(self.voices.new(), _filled(taken, self._word())).text
-        alone = [self._taken(made, taken, at_once=False) for _ in range(2)]
-        if not alone[0] or shape(alone[0][0]) == shape(missing) or limit(alone) is None:
+        alone = self._taken(made, taken, at_once=False)
+        if not alone or shape(alone[0]) == shape(missing) or limit([alone]) is None:
             return
-        seen = [self._taken(made, taken, at_once=True) for _ in range(_TIMES)]
-        self.voices.tell("at-once", f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')}", alone, seen)
+        control, attempt = (partial(self._taken, made, taken, at_once=at_once) for at_once in (False, True))
+        what = f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')}"
+        self.voices.tried("at-once", what, [alone], control, attempt)
 
     def _coupon_for_all(self, made: Step, taken: Step) -> None:
         """Each of several takes what the admin has made, as one after another, which counts them or refuses the last ones."""
-        alone = [self._taken_by_all(made, taken) for _ in range(2)]
-        limited = bounded(alone) is not None
-        if self.voices.clock.over() or not (limited or counts(alone)):
+        alone = self._taken_by_all(made, taken)
+        limited = bounded([alone]) is not None
+        if self.voices.clock.over() or not (limited or counts([alone])):
             return
-        seen: list[list[str]] = []
-        for _ in range(_TIMES):
+
+        def attempt() -> list[str]:
             word, people, line = self._offered(made, taken, _AT_ONCE)
             told = self.voices.contend([(who, line) for who in people], limited=limited)
-            seen.append([_without(text, [word]) for _, text in told])
+            return [_without(text, [word]) for _, text in told]
+
+        trial = "one-thing-once" if limited else "one-thing"
         what = f"{_filled(made, '…')} by the admin, then {_filled(taken, '…')} by {_AT_ONCE} users"
-        self.voices.tell("one-thing-once" if limited else "one-thing", what, alone, seen)
+        self.voices.tried(trial, what, [alone], lambda: self._taken_by_all(made, taken), attempt)
 
     def _taken_by_all(self, made: Step, taken: Step) -> list[str]:
         word, people, line = self._offered(made, taken, _AT_ONCE)
@@ -492,14 +501,14 @@ class Things:
         if self.voices.clock.over():
             return
         missing = self._asked_for(wanted, _NOBODYS, [self.voices.ready(wanted)], at_once=False)
-        alone = [self._wanted_by_several(made, nth, wanted, at_once=False) for _ in range(2)]
-        if not all(alone) or shape(alone[0][0]) in map(shape, missing) or bounded(alone) is None:
+        alone = self._wanted_by_several(made, nth, wanted, at_once=False)
+        if not alone or shape(alone[0]) in map(shape, missing) or bounded([alone]) is None:
             return
-        tried = [self._wanted_by_several(made, nth, wanted, at_once=True) for _ in range(_TIMES)]
-        seen = [texts for texts in tried if texts]
-        if seen and not self.voices.clock.over():
-            what = f"{made} by the admin, then {wanted} by {_WANTING} users"
-            self.voices.tell("one-thing-once", what, alone, seen)
+        control, attempt = (
+            partial(self._wanted_by_several, made, nth, wanted, at_once=at_once) for at_once in (False, True)
+        )
+        what = f"{made} by the admin, then {wanted} by {_WANTING} users"
+        self.voices.tried("one-thing-once", what, [alone], control, attempt)
 
     def _wanted_by_several(self, made: Step, nth: int, wanted: Dialogue, *, at_once: bool) -> list[str]:
         """What each is told who wants the one that the admin has just made; nothing where there is none, or the time is up."""

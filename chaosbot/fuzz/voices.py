@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic, sleep
 from typing import Final, TypeVar
 
 from chaosbot.checks._likeness import words_in
-from chaosbot.checks._state import numbers, shape
+from chaosbot.checks._state import StateCheck, numbers, shape
 from chaosbot.core.case import Case, Change
+from chaosbot.core.check import CHECKS
 from chaosbot.core.event import ApiCalled, StateTried
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.verdict import Mechanism, Threat
@@ -50,6 +51,8 @@ CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
 _CALM_S: Final = 30.0
 """The longest that is waited while it is looked who ended the target."""
+TRIES: Final = 3
+"""So often what is in doubt is tried: races are matters of chance."""
 KEPT: Final = 200
 """So many characters of an answer are kept."""
 
@@ -144,6 +147,8 @@ class Voices:
         self.commands: list[str] = []
         """The commands of which everybody is told, without slash."""
         self.done = 0
+        self.again: list[Callable[[], None]] = []
+        """What is tried once more when all was tried once."""
         self.lock = threading.Lock()
         self.abreast = ALL_ABREAST
         """So many of what one trial does go side by side."""
@@ -367,6 +372,59 @@ class Voices:
         with ThreadPoolExecutor(self.abreast, "fuzz-state") as hands:
             return list(hands.map(function, items))
 
+    def tried(
+        self,
+        trial: str,
+        what: object,
+        alone: Sequence[Sequence[str]],
+        control: Callable[[], Sequence[str]],
+        attempt: Callable[[], Sequence[str]],
+        others: Sequence[str] = (),
+    ) -> None:
+        """Tries something once, and where a check would find fault with that, with more care.
+
+        Most of what is tried once shows nothing, and leaves the time to what was not tried yet. Races are matters of chance: all is tried
+        again when everything was tried once (`again`).
+
+        Args:
+            trial: See `StateTried`.
+            what: What is tried.
+            alone: What was answered so far to who does it alone.
+            control: Does it alone once more, for what is in doubt; nothing where that shows that nothing follows.
+            attempt: Tries it; nothing where that is not possible any more.
+            others: See `StateTried`.
+        """
+        more, seen = list(alone), [attempt()]
+        in_doubt = bool(seen[0]) and self._in_doubt(trial, alone, seen, others)
+        if in_doubt:
+            seen += [attempt() for _ in range(TRIES - 1)]
+            more.append(control())
+        told = bool(seen[0] and more[-1])
+        if told:
+            self.tell(trial, what, more, [play for play in seen if play], others)
+        if not (told and in_doubt):
+            with self.lock:
+                self.again.append(partial(self.tried, trial, what, alone, control, attempt, others))
+
+    def try_again(self) -> None:
+        """Tries once more what has shown nothing."""
+        for _ in range(TRIES - 1):
+            with self.lock:
+                again, self.again = self.again, []
+            self.side_by_side(lambda one: one(), again)
+
+    def _in_doubt(
+        self, trial: str, alone: Sequence[Sequence[str]], seen: Sequence[Sequence[str]], others: Sequence[str]
+    ) -> bool:
+        """Whether a check that judges such trials finds fault with this one."""
+        told = StateTried(0.0, trial, "", "", tuple(map(tuple, alone)), tuple(map(tuple, seen)), tuple(others))
+        return any(trial in check.trials and check.broken(told) is not None for check in self._judges)
+
+    @cached_property
+    def _judges(self) -> list[StateCheck]:
+        every = map(CHECKS.build, CHECKS.names())
+        return [check for check in every if isinstance(check, StateCheck)]
+
     def tell(
         self,
         trial: str,
@@ -472,4 +530,12 @@ def own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = 
 def said_alike(dialogue: Dialogue, answer: Answer) -> str:
     """An answer without numbers, and without what it repeats of what was said."""
     said = {word for line in dialogue.lines for word in re.findall(r"[^\W\d_]+", line.text)}
-    return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(answer.text))
+    text = answer.text
+    # However many words are said behind a command, they are repeated as one.
+    for rest in sorted({_behind(line) for line in dialogue.lines if not line.pressed} - {""}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(rest)}(?!\w)", "~", text)
+    return re.sub(r"[^\W\d_]+", lambda word: "~" if word[0] in said else word[0], shape(text))
+
+
+def _behind(line: Step) -> str:
+    return line.text.partition(" ")[2] if line.text.startswith("/") else line.text
