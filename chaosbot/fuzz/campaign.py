@@ -230,6 +230,7 @@ class Campaign:
             share = 1.0 if name == self._planned[-1] else stage.share
             until = monotonic() + max(_LEAST_S, left * share)
             most = max(until, longest - closing_s) if stage.whole else until
+            context.until = monotonic() + left
             own = Clock(most, clock.should_stop)
             helpers = CampaignHelpers(context, name, most, self._start_worker)
             run(context, own)

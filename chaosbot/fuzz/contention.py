@@ -158,7 +158,8 @@ class Contention:
     def _contended(self, action: Dialogue) -> None:
         if self.voices.clock.over():
             return
-        for _ in range(_LOOK if chosen(action.lines[-1]) else 1):
+        last = action.lines[-1]
+        for _ in range(1 if not chosen(last) else _LOOK if last.pressed else 2):
             around, _ = self._around(action)
             told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
@@ -221,7 +222,8 @@ class Contention:
             return [(who, meant) for who in people], ()
         shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
         with self.voices.lock:
-            fresh = [data for data in shown if kind_of(data) == kind_of(last.text) and data not in self._taken]
+            alike = [data for data in shown if kind_of(data) == kind_of(last.text)]
+            fresh = [data for data in alike if data not in self._taken] or alike
             self._taken.update(fresh[-1:])
         # The later ones are less often taken, or past.
         if last.pressed and chosen(last) and fresh:

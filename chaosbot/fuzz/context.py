@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chaosbot.fuzz.exploring import Way
     from chaosbot.fuzz.making import Recipe
     from chaosbot.fuzz.numbered import Numbered
+    from chaosbot.fuzz.state import StateTrials
 
 _UNNAMED: Final = frozenset({"start", "help"})
 """What people write whether a target names it or not."""
@@ -110,7 +111,10 @@ class CampaignContext:
         explored: Whether ways were explored after the vocabulary stage had found none.
         later: Goes on with what a stage had no time for, beside the stages that disturb nobody by it.
         afterwards: What is still to be looked at when all stages are over, by whom a stage has left something under way.
+        built: The catalogue's cases, made while another stage waits for the most part; None where they were not.
         product: What the mutations stage sends, made while another stage waits for the most part; None where it was not.
+        trials: Who tries the target's memory beside other stages; None where nobody does.
+        until: When the time of the stages is up (monotonic seconds).
         held_until: When a call that gets no answer has been held for long enough to be judged (monotonic seconds); 0 where none is.
     """
 
@@ -136,7 +140,10 @@ class CampaignContext:
     peer: int | None = None
     explored: bool = False
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    built: Future[tuple[Case, ...]] | None = None
     product: Future[Product] | None = None
+    trials: StateTrials | None = None
+    until: float = 0.0
     held_until: float = 0.0
     later: Callable[[], None] | None = None
 
@@ -157,6 +164,10 @@ class CampaignContext:
     def announces(self, command: str) -> bool:
         """Whether the target tells everybody what the admin says with this command, with its slash or without."""
         return command.removeprefix("/") in self.announcers
+
+    def silent(self) -> AbstractContextManager[None]:
+        """While entered, who tries the target's memory keeps still: the target has enough to do."""
+        return self.trials.silent() if self.trials is not None else nullcontext()
 
     def resume(self) -> None:
         """Goes on with what a stage had no time for."""

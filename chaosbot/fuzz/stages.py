@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from chaosbot.core.case import Case, Change, Role
 from chaosbot.core.check import CHECKS
@@ -30,6 +31,8 @@ from chaosbot.fuzz.requests import slow
 from chaosbot.fuzz.shared_chats import compared, divided
 from chaosbot.fuzz.spec import CampaignSpec, Clock
 from chaosbot.fuzz.target import CaseResult
+
+T = TypeVar("T")
 
 VOLLEY: Final = 48
 """Cases between two looks at the target."""
@@ -95,12 +98,27 @@ _LEAST_S: Final = 0.5
 """So long cases of the product are sent, however long it took to make it."""
 
 
+def build_ahead(context: CampaignContext) -> None:
+    """Begins to build the catalogue, which takes seconds of a processor, while another stage mostly waits for replies."""
+    if "catalogue" in context.spec.stages and context.built is None:
+        context.built = _beside("fuzz-catalogue", partial(_built, context))
+
+
+def _built(context: CampaignContext) -> tuple[Case, ...]:
+    return catalogue(context.spec, context.platform, context.target.answered)
+
+
 def make_ahead(context: CampaignContext) -> None:
     """Begins to make the product: it takes seconds of a processor, which a stage that waits for replies leaves idle."""
     if "mutations" in context.spec.stages:
-        with_own = ThreadPoolExecutor(1, "fuzz-product")
-        context.product = with_own.submit(_product, context)
-        with_own.shutdown(wait=False)
+        context.product = _beside("fuzz-product", partial(_product, context))
+
+
+def _beside(name: str, make: Callable[[], T]) -> Future[T]:
+    hands = ThreadPoolExecutor(1, name)
+    future = hands.submit(make)
+    hands.shutdown(wait=False)
+    return future
 
 
 def _product(context: CampaignContext) -> Product:
@@ -148,8 +166,25 @@ def catalogue(spec: CampaignSpec, platform: Platform, ordinary: str = "") -> tup
 
 def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     """Known findings first, then the whole catalogue: slow cases beside, heavy ones alone, the others in volleys."""
+    with context.silent():
+        heavy, bulky = _light(context, clock)
+    for case in heavy:
+        if clock.over():
+            return
+        run_measured(context, case, "catalogue")
+    for case in bulky:
+        # One at a time: a text that stalls the target would otherwise be waited for once for each of its neighbours.
+        if clock.over():
+            return
+        if not context.attribution.stalls(case.change):
+            run_cases(context, [case], "catalogue", clock)
+
+
+def _light(context: CampaignContext, clock: Clock) -> tuple[list[Case], list[Case]]:
+    """Sends what may go side by side; the heavy and the bulky ones, which are left."""
     known = findings.known_cases(context.spec)
-    cases = _meant(context, catalogue(context.spec, context.platform, context.target.answered))
+    built = context.built.result() if context.built is not None else _built(context)
+    cases = _meant(context, built)
     slow_ones = [case for case in cases if slow(case)]
     heavy = [case for case in cases if not slow(case) and _is_heavy(case)]
     light = [case for case in cases if not slow(case) and not _is_heavy(case)]
@@ -180,16 +215,7 @@ def run_catalogue(context: CampaignContext, clock: Clock) -> None:
     from chaosbot.fuzz.served import still_served  # noqa: PLC0415 - it builds on this file
 
     still_served(context, clock)
-    for case in heavy:
-        if clock.over():
-            return
-        run_measured(context, case, "catalogue")
-    for case in bulky:
-        # One at a time: a text that stalls the target would otherwise be waited for once for each of its neighbours.
-        if clock.over():
-            return
-        if not context.attribution.stalls(case.change):
-            run_cases(context, [case], "catalogue", clock)
+    return heavy, bulky
 
 
 def _meant(context: CampaignContext, cases: Sequence[Case]) -> Sequence[Case]:

@@ -5,7 +5,7 @@ Rules:
 - What is said comes from the target: the ways that were explored (`chaosbot.fuzz.exploring`), the signs that its help texts name, the
   numbers that it tells. A dialogue is a few such lines; the last one is its action; ``{n}`` stands for the number that was told last.
 - Each trial has controls: the same dialogue, by somebody new, one step after another. Where two controls disagree nothing follows.
-- Conversations, which all may share, are tried one after the other; most others side by side, each in chats of its own.
+- Conversations, which all may share, are tried with nobody beside them; all others beside other stages, each in chats of its own.
 - Races are matters of chance: each is tried a few times, and all tries stand in the event.
 - Nothing is judged here: `StateTried` says what was asked and answered, checks judge the history.
 """
@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
@@ -27,7 +29,7 @@ from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.contention import Contention
 from chaosbot.fuzz.context import CampaignContext
-from chaosbot.fuzz.exploring import deed_of, ways_of
+from chaosbot.fuzz.exploring import Way, deed_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
@@ -37,7 +39,6 @@ from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
 from chaosbot.fuzz.usages import NUMBER, TEXT, usages
 from chaosbot.fuzz.voices import (
-    ALL_ABREAST,
     FIRST_USER,
     KEPT,
     TRIES,
@@ -64,8 +65,8 @@ _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_LONGER: Final = 2.5
-"""So much longer than its own time, in parts of it, the stage may go on beside the next ones."""
+_FIRST_QUIET: Final = 40_000
+"""The number of the first one who speaks in a trial that bears nobody beside it, so that they are nobody who speaks in another one."""
 _LOOK_S: Final = 0.2
 """How often the target's health is looked at."""
 _LEARNING: Final = 0.4
@@ -89,63 +90,67 @@ _SAID: Final = (Step(TEXT, ours=True), Step(NUMBER, ours=True))
 """What is said where a target may have asked for something: most questions take one of them."""
 
 
+def begin_state(context: CampaignContext) -> None:
+    """Begins to try the target's memory beside the stages that bear others beside them, where it is known what can be said."""
+    if context.store.seen.replies == "none" or not context.ways or "state" not in context.spec.stages:
+        return
+    trials = context.trials = StateTrials(context, Clock(context.until, context.target.should_stop))
+    context.shared.beside(trials, "state", trials.run)
+
+
 def run_state(context: CampaignContext, clock: Clock) -> None:
-    """Learns what the target remembers, then tries its memory; what is not done in time goes on beside the next stages."""
+    """Tries what bears nobody beside it, while the other trials wait; what is not done in time goes on beside the next stages."""
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
     make_ahead(context)
-    # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
-    ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
-    with_more = Clock(clock.until + clock.left() * _LONGER, clock.should_stop)
-    trials = _Trials(context, with_more)
-    work = context.shared.beside(trials, "state", trials.run)
-    while not work.done() and not clock.over() and not trials.sociable:
-        sleep(_LOOK_S)
-        if not trials.hushed:  # a health request is somebody's message as well
-            observe(context, context.shared.take())
-        context.show("state", 0)
+    if context.trials is None:
+        # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
+        ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
+        begin_state(context)
+    if context.trials is not None:
+        quiet = _Quiet(context.trials, clock)
+        work = context.shared.beside(quiet, "quiet", quiet.run)
+        # A health request would be somebody's message as well.
+        while not work.done() and not clock.over():
+            sleep(_LOOK_S)
+            context.show("state", 0)
+        observe(context, context.shared.take())
 
 
-class _Trials(Voices):
-    """Learns and tries for one campaign."""
+class StateTrials(Voices):
+    """Learns what the target remembers, and tries what many do at once, for one campaign."""
 
     def __init__(self, context: CampaignContext, clock: Clock) -> None:
         super().__init__(context, clock)
         self.plain: dict[tuple[bool, Step], list[str]] = defaultdict(list)
-        self.hushed = False
-        """Whether what anybody else says would disturb."""
-        self.sociable = False
-        """Whether what is tried now bears others beside it, so that the next stages may begin."""
+        self.learned = Event()
 
     def run(self) -> None:
         """All trials."""
-        whole = self.clock
         try:
             self.learn()
-            things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
-            turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
-                (0.25, (self.crossed,)),
-                # Where all share one conversation, another's text may end anybody's.
-                (0.3, (self.conversations,)),
-                # What counts and what is scarce first: of everything at once, nothing would be done in a short time.
-                (0.6, (self.at_once, contention.run, self.shared_numbers, self.order)),
-                (0.7, (things.made, things.interleaved, between.run, sharing.run)),
-                # Nothing else may be made meanwhile.
-                (0.6, (things.undisturbed,)),
-                (1.0, (self.operators, self.try_again)),
-            )
-            for share, turn in turns:
-                if whole.over():
-                    break
-                # No trial leaves nothing to those that come after it.
-                self.clock, self.hushed = self.until(whole.left() * share), len(turn) == 1
-                self.sociable = self.sociable or not self.hushed
-                self.abreast = ALL_ABREAST if self.hushed else _ABREAST
-                with ThreadPoolExecutor(len(turn), "fuzz-state-trials") as hands:
-                    for begun in [hands.submit(trial) for trial in turn]:
-                        begun.result()
         finally:
-            self.hushed = False
+            self.learned.set()
+        self.abreast = _ABREAST
+        things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
+        turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
+            # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
+            (0.35, (contention.run, self.order)),
+            (0.5, (self.at_once, self.shared_numbers)),
+            (0.7, (things.made, things.interleaved, between.run, sharing.run)),
+            # Nothing else may be made meanwhile.
+            (0.5, (things.undisturbed,)),
+            (1.0, (self.operators, self.try_again)),
+        )
+        for share, turn in turns:
+            left = self.context.until - monotonic()
+            if left <= 0:
+                break
+            # No trial leaves nothing to those that come after it.
+            self.clock = self.until(left * share)
+            with ThreadPoolExecutor(len(turn), "fuzz-state-trials") as hands:
+                for begun in [hands.submit(trial) for trial in turn]:
+                    begun.result()
         text = f"{len(self.alone)} dialogues were learned, {self.done} trials done"
         self.context.recorder.emit(
             Noted(self.context.recorder.now(), "state", text, {"dialogues": [str(one) for one in self.alone]})
@@ -155,13 +160,7 @@ class _Trials(Voices):
 
     def learn(self) -> None:
         """Takes the target's ways as dialogues, and asks for what they do not say: signs, numbers, and what comes to somebody who has begun nothing."""
-        for way in (*self.context.ways, *self.context.group_ways):
-            if way.steps[0].joins:
-                continue  # nothing that is said
-            press = next((call.callback for call in way.replies if call.callback), None)
-            answer = self.understood(Speaker(way.who.user), way.replies, way.who.chat, press)
-            if answer.text:
-                self.alone[Dialogue(way.steps, group=way.who.group is not None)] = answer
+        self._take_ways(self.context.ways)
         own, told = self._told()
         # A conversation that begins with the greeting need not be named anywhere.
         self.commands = [name for name in dict.fromkeys((*_HELP, *told)) if name not in own][:_MOST_COMMANDS]
@@ -176,6 +175,16 @@ class _Trials(Voices):
         plain = [Dialogue((said,), group=group) for group in (False, True) for said in _SAID for _ in range(2)]
         for dialogue, answer in zip(plain, self.side_by_side(self.one, plain), strict=True):
             self.plain[dialogue.group, dialogue.lines[0]].append(answer.text)
+        self._take_ways(self.context.group_ways)
+
+    def _take_ways(self, ways: Iterable[Way]) -> None:
+        for way in list(ways):
+            if way.steps[0].joins:
+                continue  # nothing that is said
+            press = next((call.callback for call in way.replies if call.callback), None)
+            answer = self.understood(Speaker(way.who.user), way.replies, way.who.chat, press)
+            if answer.text:
+                self.alone[Dialogue(way.steps, group=way.who.group is not None)] = answer
 
     def _try(self, dialogues: Sequence[Dialogue]) -> None:
         if not self.clock.over():
@@ -191,14 +200,14 @@ class _Trials(Voices):
         admins = {str(admin.chat)} if admin is not None else set()
         # In a group the admin is answered before everybody's eyes.
         admins |= {str(case.chat) for case in list(cases) if admin is not None and case.user == admin.user}
-        for call in self._calls():
+        for call in self.calls():
             (by_admin if str(call.chat) in admins else everybody).extend(_commands(call))
         # Where that was noted, it was before the admin gave them in groups, whose cases are recorded a while after their replies.
         known = bool(self.context.learned("commands"))
         own = frozenset(self.context.learned("admin")) if known else frozenset(by_admin) - frozenset(everybody)
         return own, list(dict.fromkeys((*everybody, *by_admin)))
 
-    def _calls(self) -> list[ApiCalled]:
+    def calls(self) -> list[ApiCalled]:
         """All that the target has said so far, in its answers as well."""
         inside = (event for event in self.context.recorder.events if isinstance(event, ApiCalled))
         tried = (event for event in self.context.recorder.events if isinstance(event, CaseTried))
@@ -206,7 +215,7 @@ class _Trials(Voices):
 
     def _literal(self) -> list[str]:
         """Commands with a word in capitals as it stands behind them in a text: it may ask for something, or be an example."""
-        texts = "\n".join(sorted({call.text for call in self._calls()}))
+        texts = "\n".join(sorted({call.text for call in self.calls()}))
         found = ((name, re.findall(_CAPITALS.format(re.escape(name)), texts)) for name in self.commands)
         return [
             f"/{name} {word}"
@@ -217,7 +226,7 @@ class _Trials(Voices):
 
     def _signs(self) -> list[str]:
         """Signs that texts about commands name as something to write."""
-        texts = {call.text for call in self._calls() if commands_in(call.text)}
+        texts = {call.text for call in self.calls() if commands_in(call.text)}
         return list(dict.fromkeys(sign for text in sorted(texts) for sign in _SIGN.findall(text)))[:3]
 
     def _keep_telling(self) -> None:
@@ -234,123 +243,6 @@ class _Trials(Voices):
             if key in seen:
                 del self.alone[dialogue]
             seen.add(key)
-
-    # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def crossed(self) -> None:
-        """Many users at once, each with something else: everybody gets the answer to their own."""
-        single = [one for one in list(self.alone) if len(one.lines) == 1 and not one.group]
-        # One of each command, and one with an argument: what one of them is told in turns, another one may be told next.
-        words = ((one.lines[0].text.partition(" "), one) for one in reversed(single))
-        asked = list({(name, bool(rest)): one for (name, _, rest), one in words}.values())[::-1][:_CROWD]
-        # Where one's answer depends on who else is there (people are brought together), nobody's own can be told.
-        again = self.side_by_side(lambda one: [self.one(one).text for _ in range(2)], asked)
-        steady = [
-            one
-            for one, plays in zip(asked, again, strict=True)
-            if {*map(shape, plays)} == {shape(self.alone[one].text)}
-        ]
-        astray = list(self._astray(steady))
-        asked = [*steady, *astray]
-        bound: set[Dialogue] = set()
-        for choice in (asked, asked, astray):
-            row = [one for one in choice if one not in bound]
-            if self.clock.over() or len(asked) < 2 or not row:
-                return
-            users = [(self.new(), row[number % len(row)]) for number in range(_CROWD)]
-            heard = self.burst([(who, one.lines[0]) for who, one in users])
-            for (_, one), told in zip(users, heard, strict=True):
-                # What is answered otherwise where nobody else says anything depends on who was there before.
-                if shape("\n".join(told)) != shape(self.alone[one].text) and not self._alike_alone(one):
-                    bound.add(one)
-            kept = [(one, told) for (_, one), told in zip(users, heard, strict=True) if one not in bound]
-            usual = [[self.alone[one].text] for one, _ in kept]
-            self.tell("crossed", f"{_CROWD} users at once", usual, [told for _, told in kept])
-
-    def _alike_alone(self, one: Dialogue) -> bool:
-        """Whether people are answered as usual while nobody else says anything."""
-        return all(shape(self.one(one).text) == shape(self.alone[one].text) for _ in range(2))
-
-    def _astray(self, steady: Sequence[Dialogue]) -> Iterator[Dialogue]:
-        """Commands that are answered alike one at a time only: while others write, the answer may go to one of them."""
-        until = monotonic() + self.clock.left() * _DOUBTFUL
-        texts = "\n".join(sorted({call.text for call in self._calls()}))
-        forms = [f"/{name} {form}" for name in self.commands for form in (*usages(f"/{name}", texts)[:1], "")]
-        for text in dict.fromkeys(map(str.strip, forms)):
-            one = Dialogue((Step(text),))
-            if one in steady or (" " in text and one in self.alone) or monotonic() >= until:
-                continue
-            first, second = self.one(one), self.one(one)
-            if first.text and shape(first.text) == shape(second.text):
-                self.alone[one] = second
-                yield one
-
-    # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def conversations(self) -> None:
-        """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
-        own = [one for one in self.alone if not one.group and not one.admin]
-        likely = [
-            (replace(one, lines=one.lines[:-1]), one.lines[-1])
-            for one in own
-            if len(one.lines) > 1 and one.lines[-1] in _SAID
-        ]
-        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time, questions first.
-        openers = sorted(
-            (one for one in own if not one.lines[-1].ours), key=lambda one: not _QUESTION.search(self.alone[one].text)
-        )
-        others = [(one, said) for one in openers[:_ALONE] for said in _SAID if (one, said) not in likely]
-        begun: dict[str, tuple[Dialogue, Step]] = {}
-        until = monotonic() + self.clock.left() * _DOUBTFUL
-        for pair in [*likely, *others]:
-            if monotonic() >= until or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
-                break
-            # Buttons side by side mostly begin the same, and one text that is understood is enough.
-            name = " ".join(deed_of(line.text) if line.pressed else line.text for line in pair[0].lines)
-            if name not in begun and self._ends(answer := self.one(pair[0].then(pair[1])), pair[1]):
-                self.alone[pair[0].then(pair[1])] = answer
-                begun[name] = pair
-        # Groups first: they tell each other apart, and more bots forget that several people write in one chat.
-        self.side_by_side(lambda pair: self._apart(replace(pair[0], group=True), pair[1]), begun.values())
-        self.side_by_side(lambda pair: self._elsewhere(*pair), begun.values())
-        for opener, said in begun.values():
-            self._apart(opener, said)
-
-    def _ends(self, answer: Answer, said: Step) -> bool:
-        """Whether an answer is none that a text of somebody gets who has begun nothing."""
-        return bool(answer.text) and shape(answer.text) not in map(shape, self.plain[False, said])
-
-    def _apart(self, opener: Dialogue, text: Step) -> None:
-        if self.clock.over():
-            return
-        ending = self.one(opener.then(text)).text
-        seen = []
-        for _ in range(2):
-            first = self.new(opener)
-            other = replace(self.new(), group=first.group)
-            self.walk(first, opener)
-            seen.append((self.ask(other, text).text, self.ask(first, text).text))
-        if self.clock.over():
-            return
-        trial = "group-conversation" if opener.group else "conversation"
-        usual = [(one,) for one in self.plain[opener.group, text]]
-        self.tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
-
-    def _elsewhere(self, opener: Dialogue, text: Step) -> None:
-        """What somebody begins in private does not go on by what they say in a group, where the target is silent about ordinary texts."""
-        if any(self.plain[True, text]):
-            return
-        ending = self.one(opener.then(text)).text
-        seen = []
-        for _ in range(2):
-            who = self.new(Dialogue((text,), group=True))
-            self.walk(replace(who, group=None), opener)
-            seen.append((self.ask(who, text).text,))
-        if not self.clock.over():
-            usual = [(one,) for one in self.plain[True, text]]
-            self.tell(
-                "elsewhere", f"{opener} in private, then {text} by the same one in a group", usual, seen, (ending,)
-            )
 
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -574,6 +466,149 @@ class _Trials(Voices):
         forms = self.context.orders or [f"/{name}{more}" for name in told if name in own for more in (" {member}", "")]
         forms = [form.replace("{member}", str(FIRST_USER)) for form in forms]
         return [Dialogue((Step(form),), group=True, answers=True, admin=True) for form in forms[:_MOST_ORDERS]]
+
+
+class _Quiet(Voices):
+    """Tries what bears nobody beside it: who else speaks then may be what ends a conversation, or takes an answer.
+
+    Args:
+        trials: Those that wait meanwhile, and have learned what is known.
+        clock: Until when.
+    """
+
+    def __init__(self, trials: StateTrials, clock: Clock) -> None:
+        super().__init__(trials.context, clock, first=_FIRST_QUIET)
+        self.trials, self.alone, self.plain = trials, trials.alone, trials.plain
+
+    def run(self) -> None:
+        """All of them, while the others keep still."""
+        whole = self.clock
+        while not self.trials.learned.wait(POLL_S):
+            if whole.over():
+                return
+        self.commands = self.trials.commands
+        with self.trials.silent():
+            for share, trial in ((0.4, self.crossed), (1.0, self.conversations)):
+                self.clock = self.until(whole.left() * share)
+                trial()
+
+    # ── answers that cross ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def crossed(self) -> None:
+        """Many users at once, each with something else: everybody gets the answer to their own."""
+        single = [one for one in list(self.alone) if len(one.lines) == 1 and not one.group]
+        # One of each command, and one with an argument: what one of them is told in turns, another one may be told next.
+        words = ((one.lines[0].text.partition(" "), one) for one in reversed(single))
+        asked = list({(name, bool(rest)): one for (name, _, rest), one in words}.values())[::-1][:_CROWD]
+        # Where one's answer depends on who else is there (people are brought together), nobody's own can be told.
+        again = self.side_by_side(lambda one: [self.one(one).text for _ in range(2)], asked)
+        steady = [
+            one
+            for one, plays in zip(asked, again, strict=True)
+            if {*map(shape, plays)} == {shape(self.alone[one].text)}
+        ]
+        astray = list(self._astray(steady))
+        asked = [*steady, *astray]
+        bound: set[Dialogue] = set()
+        for choice in (asked, asked, astray):
+            row = [one for one in choice if one not in bound]
+            if self.clock.over() or len(asked) < 2 or not row:
+                return
+            users = [(self.new(), row[number % len(row)]) for number in range(_CROWD)]
+            heard = self.burst([(who, one.lines[0]) for who, one in users])
+            for (_, one), told in zip(users, heard, strict=True):
+                # What is answered otherwise where nobody else says anything depends on who was there before.
+                if shape("\n".join(told)) != shape(self.alone[one].text) and not self._alike_alone(one):
+                    bound.add(one)
+            kept = [(one, told) for (_, one), told in zip(users, heard, strict=True) if one not in bound]
+            usual = [[self.alone[one].text] for one, _ in kept]
+            self.tell("crossed", f"{_CROWD} users at once", usual, [told for _, told in kept])
+
+    def _alike_alone(self, one: Dialogue) -> bool:
+        """Whether people are answered as usual while nobody else says anything."""
+        return all(shape(self.one(one).text) == shape(self.alone[one].text) for _ in range(2))
+
+    def _astray(self, steady: Sequence[Dialogue]) -> Iterator[Dialogue]:
+        """Commands that are answered alike one at a time only: while others write, the answer may go to one of them."""
+        until = monotonic() + self.clock.left() * _DOUBTFUL
+        texts = "\n".join(sorted({call.text for call in self.trials.calls()}))
+        forms = [f"/{name} {form}" for name in self.commands for form in (*usages(f"/{name}", texts)[:1], "")]
+        for text in dict.fromkeys(map(str.strip, forms)):
+            one = Dialogue((Step(text),))
+            if one in steady or (" " in text and one in self.alone) or monotonic() >= until:
+                continue
+            first, second = self.one(one), self.one(one)
+            if first.text and shape(first.text) == shape(second.text):
+                self.alone[one] = second
+                yield one
+
+    # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def conversations(self) -> None:
+        """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
+        own = [one for one in self.alone if not one.group and not one.admin]
+        likely = [
+            (replace(one, lines=one.lines[:-1]), one.lines[-1])
+            for one in own
+            if len(one.lines) > 1 and one.lines[-1] in _SAID
+        ]
+        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time, questions first.
+        openers = sorted(
+            (one for one in own if not one.lines[-1].ours), key=lambda one: not _QUESTION.search(self.alone[one].text)
+        )
+        others = [(one, said) for one in openers[:_ALONE] for said in _SAID if (one, said) not in likely]
+        begun: dict[str, tuple[Dialogue, Step]] = {}
+        until = monotonic() + self.clock.left() * _DOUBTFUL
+        for pair in [*likely, *others]:
+            if monotonic() >= until or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
+                break
+            # Buttons side by side mostly begin the same, and one text that is understood is enough.
+            name = " ".join(deed_of(line.text) if line.pressed else line.text for line in pair[0].lines)
+            if name not in begun and self._ends(answer := self.one(pair[0].then(pair[1])), pair[1]):
+                self.alone[pair[0].then(pair[1])] = answer
+                begun[name] = pair
+        # Groups first: they tell each other apart, and more bots forget that several people write in one chat.
+        in_groups = [partial(self._apart, replace(opener, group=True), said) for opener, said in begun.values()]
+        elsewhere = [partial(self._elsewhere, opener, said) for opener, said in begun.values()]
+        self.side_by_side(lambda trial: trial(), [*in_groups, *elsewhere])
+        for opener, said in begun.values():
+            self._apart(opener, said)
+
+    def _ends(self, answer: Answer, said: Step) -> bool:
+        """Whether an answer is none that a text of somebody gets who has begun nothing."""
+        return bool(answer.text) and shape(answer.text) not in map(shape, self.plain[False, said])
+
+    def _apart(self, opener: Dialogue, text: Step) -> None:
+        if self.clock.over():
+            return
+        ending = self.one(opener.then(text)).text
+        seen = []
+        for _ in range(2):
+            first = self.new(opener)
+            other = replace(self.new(), group=first.group)
+            self.walk(first, opener)
+            seen.append((self.ask(other, text).text, self.ask(first, text).text))
+        if self.clock.over():
+            return
+        trial = "group-conversation" if opener.group else "conversation"
+        usual = [(one,) for one in self.plain[opener.group, text]]
+        self.tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
+
+    def _elsewhere(self, opener: Dialogue, text: Step) -> None:
+        """What somebody begins in private does not go on by what they say in a group, where the target is silent about ordinary texts."""
+        if any(self.plain[True, text]):
+            return
+        ending = self.one(opener.then(text)).text
+        seen = []
+        for _ in range(2):
+            who = self.new(Dialogue((text,), group=True))
+            self.walk(replace(who, group=None), opener)
+            seen.append((self.ask(who, text).text,))
+        if not self.clock.over():
+            usual = [(one,) for one in self.plain[True, text]]
+            self.tell(
+                "elsewhere", f"{opener} in private, then {text} by the same one in a group", usual, seen, (ending,)
+            )
 
 
 def _commands(call: ApiCalled) -> list[str]:

@@ -32,7 +32,8 @@ from chaosbot.fuzz.privileges import try_privileges
 from chaosbot.fuzz.replies import speaks, without_echo
 from chaosbot.fuzz.rights import try_rights
 from chaosbot.fuzz.spec import Clock
-from chaosbot.fuzz.stages import observe
+from chaosbot.fuzz.stages import build_ahead, observe
+from chaosbot.fuzz.state import begin_state
 from chaosbot.fuzz.talks import MEANT, Person, Step, Talks, relays
 from chaosbot.fuzz.usages import TEXT
 
@@ -83,6 +84,7 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
     _note(
         context, f"deliveries are answered {'after' if last else 'whatever becomes of'} the calls that come of them", {}
     )
+    build_ahead(context)
     looked, patient = Event(), Clock(clock.until + _CALM * context.spec.duration_s, clock.should_stop)
     context.shared.beside(talks, talks.admin_chat, partial(_work, talks, looked))
     # What comes next sends hundreds of updates, behind which each step of a conversation would wait.
@@ -215,6 +217,7 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
+    begin_state(context)
 
     def note() -> None:
         saying.result()

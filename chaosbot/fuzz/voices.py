@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from time import monotonic, sleep
@@ -135,9 +135,10 @@ class Voices:
     Args:
         context: The campaign.
         clock: Until when.
+        first: The number of the first one who speaks.
     """
 
-    def __init__(self, context: CampaignContext, clock: Clock) -> None:
+    def __init__(self, context: CampaignContext, clock: Clock, first: int = 0) -> None:
         self.context = context
         self._should_stop = clock.should_stop
         self._stopped = False
@@ -153,7 +154,9 @@ class Voices:
         self.abreast = ALL_ABREAST
         """So many of what one trial does go side by side."""
         self._dice = context.dice.at("state", context.spec.endpoint.started)
-        self._count = 0
+        self._count = first
+        self._may_speak = threading.Event()
+        self._may_speak.set()
         self._results: list[CaseResult] = []
         self._seen: dict[tuple[object, ...], tuple[int, ...]] = {}
         """How many calls came of the last lines of a kind."""
@@ -217,12 +220,26 @@ class Voices:
     def send(self, case: Case) -> list[ApiCalled]:
         """Sends it; the calls in the webhook's own answer."""
         self.context.target.calm.wait(_CALM_S)
+        self._may_speak.wait(_CALM_S)
         if self._stopped:
             return []
         result = self.context.target.fire(case, "state")
         with self.lock:
             self._results.append(result)
         return self.context.recorder.tried(result)[1]
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """While entered, nothing is said; what was said before is answered first."""
+        self._may_speak.clear()
+        began = monotonic()
+        sleep(self.context.target.watch.brief_s)
+        try:
+            yield
+        finally:
+            # The time is nobody's whose turn it is.
+            self.clock = Clock(self.clock.until + monotonic() - began, self.clock.should_stop)
+            self._may_speak.set()
 
     def take(self) -> list[CaseResult]:
         """What has come back since the last time."""
@@ -233,6 +250,7 @@ class Voices:
     def stop(self) -> None:
         """Sends no more."""
         self._stopped = True
+        self._may_speak.set()
 
     def until(self, seconds: float) -> Clock:
         """A clock for what goes on from now, which is over as well when nothing is sent any more."""
