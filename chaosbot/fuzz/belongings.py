@@ -99,6 +99,7 @@ def try_belongings(talks: Talks, ways: Sequence[Way], commands: Sequence[str]) -
     recipes = recipes_of(talks, ways)
     if not talks.grouped:
         talks.context.recipes.extend(recipes)
+        talks.context.recipes_known.set()
     texts = said(talks.context)
     # What was seen to be answered otherwise about a thing, or asks for one, comes first.
     deeds = deeds_to(talks, ways, commands)

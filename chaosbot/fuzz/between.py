@@ -91,10 +91,14 @@ class Between:
         readers = [step for step in map(self._bare, self.voices.commands) if self._told_numbers(step)][:_MOST_READERS]
         deeds = self._deeds()
         with ThreadPoolExecutor(_HANDS, "fuzz-state-between") as hands:
-            list(hands.map(self._noticed, deeds))
             added = hands.submit(lambda: [*hands.map(self._added, self._shared(hands))])
             list(hands.map(lambda deed: self._given(deed, readers), deeds))
             added.result()
+
+    def told_once(self) -> None:
+        """Whom something is done to is told of it once, where the platform delivers it again."""
+        with ThreadPoolExecutor(_HANDS, "fuzz-state-between") as hands:
+            list(hands.map(self._told_once, self._deeds()))
 
     def _bare(self, name: str) -> Step:
         return Step(f"/{name}")
@@ -119,8 +123,7 @@ class Between:
                 found.setdefault(command, Dialogue((*way.steps[:-1], replace(last, text=text))))
         return list(found.values())[:_MOST_DEEDS]
 
-    def _noticed(self, deed: Dialogue) -> None:
-        """Whom it is done to is told of it once, where the platform delivers it again."""
+    def _told_once(self, deed: Dialogue) -> None:
         alone, seen = [self._notices(deed, deliveries=1)], [self._notices(deed, deliveries=2)]
         if seen != alone:
             alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]

@@ -30,6 +30,10 @@ _LOOK: Final = 4
 """So often it is looked whether one of several things (an hour) can be had."""
 _CONTENDED: Final = 4
 """So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
+_FEW: Final = ("1", "2", "3")
+"""So many of a thing that has several are fewer than who asks for one."""
+_WAITING: Final = 0.3
+"""The part of the time that is waited until it is known how things are made."""
 _MOST_MAKERS: Final = 3
 _ASKED: Final = 4
 """So many commands are said about one thing."""
@@ -50,6 +54,7 @@ class Contention:
         self._taken: set[str] = set()
         self._as_far: set[Step] = set()
         """What others can only do who have done what its maker has."""
+        self._made_of: dict[Dialogue, Answer] = {}
         self._turns = count(1)
 
     def run(self) -> None:
@@ -64,17 +69,35 @@ class Contention:
             # What was chosen step by step needs nothing more to be known.
             scarce = [one for one in actions if _scarce(one)[0]][: _CONTENDED // 2]
             begun = [hands.submit(self._contended, one) for one in scarce]
+            self.voices.context.recipes_known.wait(self.voices.clock.left() * _WAITING)
             about = self._references()
             # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
             meant = {**about, **{one: self.voices.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
             alike = {
                 (one.lines[-1], one.group, said_alike(one, answer)): one for one, answer in reversed(meant.items())
             }
-            few = [_single(one) for one in reversed(alike.values())]
+            few = self.voices.side_by_side(self._fewest, reversed(alike.values()))
             rest = dict.fromkeys(one for one in (*few, *about, *actions) if one not in scarce)
             begun += [hands.submit(self._contended, one) for one in list(rest)[: _MOST_ACTIONS - len(scarce)]]
             for one in begun:
                 one.result()
+
+    def _fewest(self, action: Dialogue) -> Dialogue:
+        """The same, where the smallest number that is taken is said in place of how many there are."""
+        made = replace(action, lines=action.lines[:-1])
+        usual = self.voices.alone.get(made)
+        if usual is None or not any(line.ours and line.text.isdecimal() for line in made.lines):
+            return action
+        for few in _FEW:
+            fewer = [replace(line, text=few) if line.ours and line.text.isdecimal() else line for line in made.lines]
+            one = replace(made, lines=tuple(fewer))
+            with self.voices.lock:
+                answer = self._made_of.get(one)
+            answer = answer or self.voices.one(one)
+            self._made_of[one] = answer
+            if said_alike(one, answer) == said_alike(made, usual):
+                return one.then(action.lines[-1])
+        return action
 
     def _references(self) -> dict[Dialogue, Answer]:
         """What others do to a thing that somebody has made, by its name, and by the buttons that they are shown then: what is answered unlike any number."""
@@ -161,6 +184,8 @@ class Contention:
         last = action.lines[-1]
         for _ in range(1 if not chosen(last) else _LOOK if last.pressed else 2):
             around, _ = self._around(action)
+            press = around[0][1]
+            shown_to_all = press.pressed and all(press.text in who.buttons for who, _ in around)
             told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
@@ -173,20 +198,31 @@ class Contention:
         if not (limited or counts([told])):
             return
 
+        def people() -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
+            # What one choice counts another one does not.
+            return self._pressing(action, press) if shown_to_all and not limited else self._around(action)
+
         def attempt() -> list[str]:
-            around, near = self._around(action)
+            around, near = people()
             # There may be nothing left that all are shown in private; a group is no place for it (see above).
-            if self.voices.clock.over() or (limited and around[0][0].group is not None):
+            in_group = any(who.group is not None for who, _ in around)
+            if self.voices.clock.over() or len(around) < 2 or (limited and in_group):
                 return []
             heard = self.voices.contend(around, limited=limited, near=near)
             return [_unnamed(text, who) if limited else text for who, text in heard]
 
         trial, what = "one-thing-once" if limited else "one-thing", f"{action} by {_PEOPLE} users"
         # Others' doings may have been counted as well, as regularly; they are over when it is done alone once more.
-        self.voices.tried(trial, what, [told], lambda: self._one_by_one(self._around(action)[0]), attempt)
+        self.voices.tried(trial, what, [told], lambda: self._one_by_one(people()[0]), attempt)
 
     def _one_by_one(self, around: Sequence[tuple[Speaker, Step]]) -> list[str]:
         return [_unnamed(self.voices.ask(who, step).text, who) for who, step in around if not self.voices.clock.over()]
+
+    def _pressing(self, action: Dialogue, press: Step) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
+        """Users who are all shown one button, and press it."""
+        with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
+            people = list(hands.map(self.voices.ready, [action] * _PEOPLE))
+        return [(who, press) for who in people if press.text in who.buttons], ()
 
     def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
         """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
@@ -268,12 +304,6 @@ def _unnamed(text: str, who: Speaker) -> str:
     """What was told about a thing that has a drawn name, the same for every such thing."""
     name = who.number
     return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "{n}", text) if name and not name.isdigit() else text
-
-
-def _single(dialogue: Dialogue) -> Dialogue:
-    """The same, where one is said in place of how many there are."""
-    lines = (replace(line, text="1") if line.ours and line.text.isdecimal() else line for line in dialogue.lines)
-    return replace(dialogue, lines=tuple(lines))
 
 
 def _scarce(dialogue: Dialogue) -> tuple[int, int, bool]:

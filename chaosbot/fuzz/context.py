@@ -100,6 +100,7 @@ class CampaignContext:
         disturbances: What the target's outbound calls meet; None where they cannot be disturbed.
         ways: Where the target's own words lead, as far as that is known.
         recipes: How people make things of their own, as far as that is known.
+        recipes_known: Set when nobody looks for more of them.
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         privileges: What the admin alone gets, by what the admin writes for it.
@@ -130,6 +131,7 @@ class CampaignContext:
     disturbances: Disturbances | None = None
     ways: list[Way] = field(default_factory=list)
     recipes: list[Recipe] = field(default_factory=list)
+    recipes_known: threading.Event = field(default_factory=threading.Event)
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)

@@ -106,6 +106,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     if context.trials is None:
         # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
         ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
+        context.recipes_known.set()
         begin_state(context)
     if context.trials is not None:
         quiet = _Quiet(context.trials, clock)
@@ -135,7 +136,7 @@ class StateTrials(Voices):
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
         turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
             # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
-            (0.35, (contention.run, self.order)),
+            (0.35, (contention.run, between.told_once, self.order)),
             (0.5, (self.at_once, self.shared_numbers)),
             (0.7, (things.made, things.interleaved, between.run, sharing.run)),
             # Nothing else may be made meanwhile.
