@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -530,8 +531,9 @@ def _kind(who: Speaker, case: Case) -> tuple[object, ...]:
 
 
 def names_in(text: str, buttons: Iterable[str]) -> list[str]:
-    """What may name a thing in an answer, the likeliest last: a drawn name, or else its numbers."""
-    return drawn_in(text, buttons)[:1] or list(map(str, numbers(text)))
+    """What may name a thing in an answer, the likeliest last: a drawn name, or else its numbers, those last that stand in most buttons below it."""
+    shown = Counter(number for data in buttons for number in set(re.findall(r"\d+", data)))
+    return drawn_in(text, buttons)[:1] or sorted(map(str, numbers(text)), key=lambda number: shown[number])
 
 
 def own(calls: Iterable[ApiCalled], chat: int | str | None, press: str | None = None) -> list[ApiCalled]:
