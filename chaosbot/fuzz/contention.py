@@ -37,6 +37,8 @@ _WAITING: Final = 0.3
 _MOST_MAKERS: Final = 3
 _ASKED: Final = 4
 """So many commands are said about one thing."""
+_NOBODYS: Final = "700001"
+"""The number of a thing that there is not."""
 _MOST_TELLING: Final = 8
 _MOST_ACTIONS: Final = 40
 _MOST_PRESSED: Final = 6
@@ -159,6 +161,10 @@ class Contention:
             self._as_far.add(action.lines[-1])
         if not answer.text or shape(answer.text) in known:
             return {}
+        # What is told whatever is named (a list, which has changed meanwhile) says nothing of it.
+        nobodys = self.voices.ask(other, Step(action.lines[-1].of(_NOBODYS).text))
+        if shape(nobodys.text) == shape(answer.text):
+            return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
         pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
         return {action: answer, **dict.fromkeys(pressed[:_MOST_PRESSED], answer)}
@@ -182,17 +188,19 @@ class Contention:
         if self.voices.clock.over():
             return
         last = action.lines[-1]
-        for _ in range(1 if not chosen(last) else _LOOK if last.pressed else 2):
+        for left in reversed(range(_LOOK if chosen(last) else 1)):
             around, _ = self._around(action)
-            press = around[0][1]
+            who, press = around[0]
+            # Where there are others of a kind to choose from, one of them may be had.
+            several = sum(kind_of(data) == kind_of(press.text) for data in who.buttons) > 1
             shown_to_all = press.pressed and all(press.text in who.buttons for who, _ in around)
             told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return
             if len(set(told)) > 1:
                 break  # one that nobody gets (an hour that has passed) shows nothing
-        else:
-            return
+            if not several or not left:
+                return
         # In a group nothing tells for sure which of those who ask at once an answer is for.
         limited = bounded([told]) is not None and around[0][0].group is None
         if not (limited or counts([told])):
