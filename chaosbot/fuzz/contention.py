@@ -161,9 +161,9 @@ class Contention:
             self._as_far.add(action.lines[-1])
         if not answer.text or shape(answer.text) in known:
             return {}
-        # What is told whatever is named (a list, which has changed meanwhile) says nothing of it.
-        nobodys = self.voices.ask(other, Step(action.lines[-1].of(_NOBODYS).text))
-        if shape(nobodys.text) == shape(answer.text):
+        # What begins alike whatever is named (a list, which may have changed meanwhile) says nothing of it.
+        nobodys = self.voices.ask(other, action.lines[-1].of(_NOBODYS))
+        if _head(nobodys) == _head(answer):
             return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}
         pressed = [action.then(Step(data, pressed=True)) for data in kinds.values()]
@@ -297,6 +297,10 @@ class Contention:
 def _own(press: Step, maker: Speaker, others: Sequence[Speaker]) -> bool:
     """Whether a button is shown to one only."""
     return press.text in maker.buttons and not any(press.text in who.buttons for who in others)
+
+
+def _head(answer: Answer) -> str:
+    return shape(answer.text.partition("\n")[0])
 
 
 def _made(line: Step) -> bool:

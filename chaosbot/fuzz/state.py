@@ -136,7 +136,7 @@ class StateTrials(Voices):
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
         turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
             # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
-            (0.35, (contention.run, between.told_once, self.order)),
+            (0.45, (contention.run, between.told_once, self.order)),
             (0.5, (self.at_once, self.shared_numbers)),
             (0.7, (things.made, things.interleaved, between.run, sharing.run)),
             # Nothing else may be made meanwhile.
@@ -296,7 +296,11 @@ class StateTrials(Voices):
         raced: set[tuple[object, ...]] = set()
 
         def race(action: Dialogue) -> None:
-            play = self._play(action, _LOOK)
+            # What only shows something mostly shows the same.
+            plain = len(action.lines) == 1 and " " not in action.lines[-1].text
+            play = self._play(action, 2 if plain else _LOOK)
+            if plain and len(set(play)) > 1:
+                play = self._play(action, _LOOK)
             # Of the forms of a command, and of the buttons of a kind, that are answered alike in the end one is enough.
             last = action.lines[-1]
             deed = deed_of(last.text) if last.pressed else last.text.partition(" ")[0]
