@@ -28,7 +28,7 @@ _PEOPLE: Final = 5
 """So many users ask for one thing."""
 _LOOK: Final = 4
 """So often it is looked whether one of several things (an hour) can be had."""
-_CONTENDED: Final = 4
+_CONTENDED: Final = 6
 """So many things are contended for side by side: what was certainly made comes first, and is not to wait for the rest."""
 _FEW: Final = ("1", "2", "3")
 """So many of a thing that has several are fewer than who asks for one."""
@@ -74,12 +74,15 @@ class Contention:
             self.voices.context.recipes_known.wait(self.voices.clock.left() * _WAITING)
             about = self._references()
             # Of what somebody makes several of (seven seats) there is enough for all who ask. What they have certainly made comes first.
-            meant = {**about, **{one: self.voices.alone[one] for one in actions if "{n}" in one.lines[-1].text}}
+            known = {one.lines[-1] for one in about}
+            named = [one for one in actions if "{n}" in one.lines[-1].text and one.lines[-1] not in known]
+            meant = {**about, **{one: self.voices.alone[one] for one in named}}
             alike = {
                 (one.lines[-1], one.group, said_alike(one, answer)): one for one, answer in reversed(meant.items())
             }
             few = self.voices.side_by_side(self._fewest, reversed(alike.values()))
-            rest = dict.fromkeys(one for one in (*few, *about, *actions) if one not in scarce)
+            others = [one for one in actions if one.lines[-1] not in known]
+            rest = dict.fromkeys(one for one in (*few, *about, *others) if one not in scarce)
             begun += [hands.submit(self._contended, one) for one in list(rest)[: _MOST_ACTIONS - len(scarce)]]
             for one in begun:
                 one.result()

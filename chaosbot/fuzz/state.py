@@ -135,9 +135,8 @@ class StateTrials(Voices):
         self.abreast = _ABREAST
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
         turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
-            # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
-            (0.45, (contention.run, between.told_once, self.order)),
-            (0.5, (self.at_once, self.shared_numbers)),
+            # What counts and what is scarce first: of everything at once, nothing would be done in a short time.
+            (0.5, (contention.run, between.told_once, self.order, self.at_once, self.shared_numbers)),
             (0.7, (things.made, things.interleaved, between.run, sharing.run)),
             # Nothing else may be made meanwhile.
             (0.5, (things.undisturbed,)),

@@ -413,17 +413,33 @@ class Voices:
             attempt: Tries it; nothing where that is not possible any more.
             others: See `StateTried`.
         """
-        more, seen = list(alone), [attempt()]
+        habit: Sequence[Sequence[str]] = alone
+        seen = [attempt()]
         in_doubt = bool(seen[0]) and self._in_doubt(trial, alone, seen, others)
         if in_doubt:
-            seen += [attempt() for _ in range(TRIES - 1)]
-            more.append(control())
-        told = bool(seen[0] and more[-1])
-        if told:
-            self.tell(trial, what, more, [play for play in seen if play], others)
-        if not (told and in_doubt):
+            seen += filter(None, [attempt() for _ in range(TRIES - 1)])
+            habit = self._habit(trial, alone, control, seen, others)
+        if habit and seen[0]:
+            self.tell(trial, what, habit, seen, others)
+        if not in_doubt or not habit:
             with self.lock:
                 self.again.append(partial(self.tried, trial, what, alone, control, attempt, others))
+
+    def _habit(
+        self,
+        trial: str,
+        alone: Sequence[Sequence[str]],
+        control: Callable[[], Sequence[str]],
+        seen: Sequence[Sequence[str]],
+        others: Sequence[str],
+    ) -> Sequence[Sequence[str]]:
+        """What was answered to who does something alone, twice alike: of three times others may have disturbed one; nothing where a control shows that nothing follows."""
+        first = control()
+        if not first or self._in_doubt(trial, [*alone, first], seen, others):
+            return [*alone, first] if first else []
+        second = control()
+        pairs = ([*alone, second], [first, second]) if second else ()
+        return next((pair for pair in pairs if self._in_doubt(trial, pair, seen, others)), [*alone, first])
 
     def try_again(self) -> None:
         """Tries once more what has shown nothing."""
