@@ -35,7 +35,7 @@ _FEW: Final = ("1", "2", "3")
 _WAITING: Final = 0.3
 """The part of the time that is waited until it is known how things are made."""
 _MOST_MAKERS: Final = 3
-_ASKED: Final = 4
+_ASKED: Final = 6
 """So many commands are said about one thing."""
 _NOBODYS: Final = "700001"
 """The number of a thing that there is not."""

@@ -135,8 +135,9 @@ class StateTrials(Voices):
         self.abreast = _ABREAST
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
         turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
-            # What counts and what is scarce first: of everything at once, nothing would be done in a short time.
-            (0.5, (contention.run, between.told_once, self.order, self.at_once, self.shared_numbers)),
+            # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
+            (0.35, (contention.run, between.told_once, self.order)),
+            (0.5, (self.at_once, self.shared_numbers)),
             (0.7, (things.made, things.interleaved, between.run, sharing.run)),
             # Nothing else may be made meanwhile.
             (0.5, (things.undisturbed,)),
@@ -354,8 +355,8 @@ class StateTrials(Voices):
         self.side_by_side(self._numbered_at_once, [one for one in self.deeds() if numbers(self.alone[one].text)])
 
     def _numbered_at_once(self, action: Dialogue) -> None:
-        first, second = (numbers(self.one(action).text) for _ in range(2))
-        if not any(later > earlier for earlier, later in zip(first, second, strict=False)):
+        before, now = numbers(self.alone[action].text), numbers(self.one(action).text)
+        if not any(later > earlier for earlier, later in zip(before, now, strict=False)):
             return
         alone = self.in_turn(action, _LOOK)
         if not rises([alone]) or self.clock.over():
