@@ -16,6 +16,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from threading import Event
@@ -33,7 +34,7 @@ from chaosbot.fuzz.exploring import Way, deed_of, ways_of
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
-from chaosbot.fuzz.spec import Clock
+from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.stages import make_ahead, observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
@@ -67,8 +68,6 @@ _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
 _FIRST_QUIET: Final = 40_000
 """The number of the first one who speaks in a trial that bears nobody beside it, so that they are nobody who speaks in another one."""
-_LOOK_S: Final = 0.2
-"""How often the target's health is looked at."""
 _LEARNING: Final = 0.4
 """The part of the stage's time in which ways are explored, where nothing has done so before."""
 _CONVERSATIONS: Final = 4
@@ -110,12 +109,9 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         begin_state(context)
     if context.trials is not None:
         quiet = _Quiet(context.trials, clock)
-        work = context.shared.beside(quiet, "quiet", quiet.run)
-        # A health request would be somebody's message as well.
-        while not work.done() and not clock.over():
-            sleep(_LOOK_S)
-            context.show("state", 0)
-        observe(context, context.shared.take())
+        with suppress(TimeIsUp):
+            quiet.run()
+        observe(context, [*quiet.take(), *context.shared.take()])
 
 
 class StateTrials(Voices):

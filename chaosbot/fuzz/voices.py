@@ -50,6 +50,8 @@ With more a busy target is late, and its answers are taken for none; of one that
 """
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
+_DECIDING_S: Final = 5.0
+"""So long others wait for what is in doubt."""
 _CALM_S: Final = 30.0
 """The longest that is waited while it is looked who ended the target."""
 TRIES: Final = 3
@@ -156,6 +158,7 @@ class Voices:
         """So many of what one trial does go side by side."""
         self._dice = context.dice.at("state", context.spec.endpoint.started)
         self._count = first
+        self._doubts = 0
         self._may_speak = threading.Event()
         self._may_speak.set()
         self._results: list[CaseResult] = []
@@ -232,8 +235,10 @@ class Voices:
     @contextmanager
     def silent(self) -> Iterator[None]:
         """While entered, nothing is said; what was said before is answered first."""
-        self._may_speak.clear()
         began = monotonic()
+        while self._doubts and monotonic() - began < _DECIDING_S:
+            sleep(POLL_S)
+        self._may_speak.clear()
         sleep(self.context.target.watch.brief_s)
         try:
             yield
@@ -417,13 +422,26 @@ class Voices:
         seen = [attempt()]
         in_doubt = bool(seen[0]) and self._in_doubt(trial, alone, seen, others)
         if in_doubt:
-            seen += filter(None, [attempt() for _ in range(TRIES - 1)])
-            habit = self._habit(trial, alone, control, seen, others)
+            with self._heard_out():
+                seen += filter(None, [attempt() for _ in range(TRIES - 1)])
+                habit = self._habit(trial, alone, control, seen, others)
         if habit and seen[0]:
             self.tell(trial, what, habit, seen, others)
         if not in_doubt or not habit:
             with self.lock:
                 self.again.append(partial(self.tried, trial, what, alone, control, attempt, others))
+
+    @contextmanager
+    def _heard_out(self) -> Iterator[None]:
+        """While entered, nobody is silent, and there is time: what was seen once only is not left undecided."""
+        with self.lock:
+            self._doubts += 1
+            self.clock = Clock(max(self.clock.until, monotonic() + _DECIDING_S), self.clock.should_stop)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._doubts -= 1
 
     def _habit(
         self,
