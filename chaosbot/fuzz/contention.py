@@ -191,7 +191,8 @@ class Contention:
         if self.voices.clock.over():
             return
         last = action.lines[-1]
-        for left in reversed(range(_LOOK if chosen(last) else 1)):
+        named = "{n}" in last.text
+        for left in reversed(range(_LOOK if chosen(last) else 1 + named)):
             around, _ = self._around(action)
             who, press = around[0]
             # Where there are others of a kind to choose from, one of them may be had.
@@ -202,7 +203,8 @@ class Contention:
                 return
             if len(set(told)) > 1:
                 break  # one that nobody gets (an hour that has passed) shows nothing
-            if not several or not left:
+            # Others may have taken what somebody has made before it was asked for.
+            if not (several or named) or not left:
                 return
         # In a group nothing tells for sure which of those who ask at once an answer is for.
         limited = bounded([told]) is not None and around[0][0].group is None

@@ -483,12 +483,14 @@ class _Quiet(Voices):
 
     def run(self) -> None:
         """All of them, while the others keep still."""
-        whole = self.clock
+        until = self.clock
         while not self.trials.learned.wait(POLL_S):
-            if whole.over():
+            if until.over():
                 return
         self.commands = self.trials.commands
+        left = until.left()
         with self.trials.silent():
+            whole = self.until(left)
             for share, trial in ((0.4, self.crossed), (1.0, self.conversations)):
                 self.clock = self.until(whole.left() * share)
                 trial()

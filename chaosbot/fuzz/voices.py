@@ -50,7 +50,7 @@ With more a busy target is late, and its answers are taken for none; of one that
 """
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
-_DECIDING_S: Final = 5.0
+_DECIDING_S: Final = 3.0
 """So long others wait for what is in doubt."""
 _CALM_S: Final = 30.0
 """The longest that is waited while it is looked who ended the target."""
