@@ -66,6 +66,8 @@ _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
+_LEAST: Final = 0.1
+"""The part of the campaign's time that is left to what bears nobody beside it, however late it is."""
 _FIRST_QUIET: Final = 40_000
 """The number of the first one who speaks in a trial that bears nobody beside it, so that they are nobody who speaks in another one."""
 _LEARNING: Final = 0.4
@@ -488,7 +490,7 @@ class _Quiet(Voices):
             if until.over():
                 return
         self.commands = self.trials.commands
-        left = until.left()
+        left = max(until.left(), _LEAST * self.context.spec.duration_s)
         with self.trials.silent():
             whole = self.until(left)
             for share, trial in ((0.4, self.crossed), (1.0, self.conversations)):

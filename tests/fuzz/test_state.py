@@ -425,7 +425,7 @@ class Bank:
     Args:
         api: Base URL of its API.
         bug: ``credit`` where of two gifts at once one is lost, ``minus`` where a negative gift takes, ``bids`` where of bids at once some are lost, ``again``
-            where what is delivered again is done again.
+            where what is delivered again is done again, ``notices`` where that one is told once more to whom it was given.
     """
 
     def __init__(self, api: str, bug: str = "") -> None:
@@ -441,10 +441,13 @@ class Bank:
         chat, user, text, _, _ = said
         command, *rest = text.split()
         with self.lock:
-            if update["update_id"] in self.seen and self.bug != "again":
-                return
+            again = update["update_id"] in self.seen
             self.seen.add(update["update_id"])
             self.points.setdefault(user, 100)
+        if again and self.bug != "again":
+            if self.bug == "notices" and command == "/daj" and len(rest) == 2 and rest[0].isdigit():
+                self.say(int(rest[0]), "Masz prezent!")
+            return
         lot = self.lots.get(int(rest[0])) if rest and rest[0].isascii() and rest[0].isdigit() else None
         if command == "/daj" and len(rest) == 2 and rest[0].isdigit() and int(rest[0]) in self.points:
             self.give(chat, user, int(rest[0]), rest[1])
@@ -749,6 +752,7 @@ def test_what_users_make_is_all_there_once_and_their_own(
         ("minus", ("own_objects_only", "negative-amount")),
         ("bids", ("no_lost_update", "missing")),
         ("again", ("effect_at_most_once", "again")),
+        ("notices", ("effect_at_most_once", "again")),
     ],
 )
 def test_what_users_do_to_each_other_counts_once_and_takes_nothing(
