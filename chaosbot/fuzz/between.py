@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from time import sleep
+from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import words
 from chaosbot.checks._state import numbers, shape, views
 from chaosbot.core.marker import plain_word
+from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import MEANT, Step
 from chaosbot.fuzz.things import WORD, are_gone
 from chaosbot.fuzz.usages import NUMBER
@@ -124,21 +125,28 @@ class Between:
         return list(found.values())[:_MOST_DEEDS]
 
     def _told_once(self, deed: Dialogue) -> None:
-        alone, seen = [self._notices(deed, deliveries=1)], [self._notices(deed, deliveries=2)]
+        alone = [self._notices(deed, deliveries=1)]
+        if alone[0] == ("0",):
+            return
+        seen = [self._notices(deed, deliveries=2)]
         if seen != alone:
             alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]
-        if len(set(alone)) == 1 and alone[0] != ("0",):
+        if len(set(alone)) == 1:
             what = f"{str(deed).replace(_PERSON, 'somebody')}, of which that one is told"
             self.voices.tell("again", what, alone, seen)
 
     def _notices(self, deed: Dialogue, *, deliveries: int) -> tuple[str]:
         """How often somebody new is told the same, but for its numbers, to whom it is done by a line that is delivered so often."""
         person, giver = self._somebody(), self.voices.ready(deed)
-        known = len(self.context.target.calls())
+        known, watch = len(self.context.target.calls()), self.context.target.watch
         self.voices.delivered(giver, self._meant(deed.lines[-1], person, NUMBER), deliveries)
-        sleep(self.context.target.watch.gap_s)
-        calls = own(list(self.context.target.calls())[known:], person.user)
-        return (str(max(Counter(shape(call.text) for call in calls if call.text).values(), default=0)),)
+        told, until = 0, monotonic() + watch.patience_s
+        while monotonic() < until and not self.voices.clock.over():
+            calls = own(list(self.context.target.calls())[known:], person.user)
+            most = max(Counter(shape(call.text) for call in calls if call.text).values(), default=0)
+            told, until = most, monotonic() + watch.gap_s if most > told else until
+            sleep(POLL_S)
+        return (str(told),)
 
     def _given(self, deed: Dialogue, readers: Sequence[Step]) -> None:
         once = self._moved(deed, readers, (NUMBER,))

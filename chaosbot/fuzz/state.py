@@ -134,7 +134,7 @@ class StateTrials(Voices):
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
         turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
             # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
-            (0.35, (contention.run, between.told_once, self.order)),
+            (0.35, (contention.run, things.issued, between.told_once, self.order)),
             (0.5, (self.at_once, self.shared_numbers)),
             (0.7, (things.made, things.interleaved, between.run, sharing.run)),
             # Nothing else may be made meanwhile.

@@ -107,10 +107,10 @@ class Things:
         self._found: list[Shown] = []
 
     def made(self) -> None:
-        """Finds what makes things and what shows them, makes several at once, and has one made twice; and what the admin makes and decides."""
+        """Finds what makes things and what shows them, makes several at once, and has one made twice; and what the admin decides."""
         with ThreadPoolExecutor(_HANDS, "fuzz-state-things") as hands:
             makers = list(self._makers())[:_MOST_MAKERS]
-            beside = [hands.submit(self._coupons), hands.submit(self._decided, makers)]
+            beside = [hands.submit(self._decided, makers)]
             readers = self._plain_readers()
             found = [pair for pairs in hands.map(self._shown, makers) for pair in pairs]
             # Of the ways to make a thing that are alike, one is enough, and of what shows it.
@@ -390,7 +390,7 @@ class Things:
         """The admin's commands that are not told to everybody each time."""
         return [name for name in self.context.learned("admin") if not self.context.announces(name)]
 
-    def _coupons(self) -> None:
+    def issued(self) -> None:
         """What only the admin can make, taken by a user several times at once, and by several."""
         own, texts = self._admins(), self._texts()
         made = [Step(f"/{name} {form}") for name in own for form in _forms(f"/{name}", texts)]
