@@ -197,7 +197,7 @@ class Contention:
             who, press = around[0]
             # Where there are others of a kind to choose from, one of them may be had.
             several = sum(kind_of(data) == kind_of(press.text) for data in who.buttons) > 1
-            shown_to_all = press.pressed and all(press.text in who.buttons for who, _ in around)
+            shown_to_all = press.pressed and all(one.group is None and press.text in one.buttons for one, _ in around)
             told = self._one_by_one(around)
             if len(told) < _PEOPLE or len(set(map(shape, told))) > 2:
                 return

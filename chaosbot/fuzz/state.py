@@ -296,7 +296,7 @@ class StateTrials(Voices):
         def race(action: Dialogue) -> None:
             # What only shows something mostly shows the same.
             plain = len(action.lines) == 1 and " " not in action.lines[-1].text
-            play = self._play(action, 2 if plain else _LOOK)
+            play = self._play(action, _LOOK - 1 if plain else _LOOK)
             if plain and len(set(play)) > 1:
                 play = self._play(action, _LOOK)
             # Of the forms of a command, and of the buttons of a kind, that are answered alike in the end one is enough.

@@ -495,6 +495,11 @@ class Things:
                 text = f"{text[: digits.start()]}{{n}}{text[digits.end() :]}"
             if not one.admin and not one.group and "{n}" in text and (last.pressed or text.startswith("/")):
                 found.setdefault(deed_of(text), replace(one, lines=(*one.lines[:-1], replace(last, text=text))))
+        # What asks for a number may not have been taken so far, for want of anything that has one.
+        texts = self._texts()
+        for name in self.voices.takers:
+            if any(len(usage.parts) == len(usage.open) == 1 for usage in usages(f"/{name}", texts)):
+                found.setdefault(deed_of(f"/{name} {{n}}"), Dialogue((Step(f"/{name} {{n}}"),)))
         return list(found.values())[:_MOST_WANTED]
 
     def _wanted(self, made: Step, nth: int, wanted: Dialogue) -> None:
