@@ -14,7 +14,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib import import_module
 from math import inf
@@ -233,7 +233,8 @@ class Campaign:
             context.until = monotonic() + left
             own = Clock(most, clock.should_stop)
             helpers = CampaignHelpers(context, name, most, self._start_worker)
-            run(context, own)
+            with context.silent() if stage.still else nullcontext():
+                run(context, own)
             helpers.gather()
             if guide is not None:
                 guide.tell_stage(context, name)

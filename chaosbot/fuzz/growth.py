@@ -69,11 +69,6 @@ def run_growth(context: CampaignContext, clock: Clock) -> None:
     slow = context.target.latency_s > context.spec.latency_s
     if slow or not context.store.seen.memory or not context.platform.greets:
         return
-    with context.silent():
-        _send_rounds(context, clock)
-
-
-def _send_rounds(context: CampaignContext, clock: Clock) -> None:
     queries, texts, *others = (
         _Rounds(context, kind) for kind in (_QUERIES, *(kind for kind in KEPT if kind != _QUERIES))
     )

@@ -59,6 +59,7 @@ class CampaignStage:
         divisible: Whether its cases are independent, so that several processes may share them.
         alone: Whether it sends in chats that cases before it share, so that those must be done.
         guided: Whether it needs the agent inside the target (`CampaignSpec.guide`).
+        still: Whether who tries the target's memory keeps still meanwhile (`CampaignContext.silent`).
     """
 
     module: str
@@ -68,6 +69,7 @@ class CampaignStage:
     divisible: bool = False
     alone: bool = False
     guided: bool = False
+    still: bool = False
 
     def load(self) -> Callable[[CampaignContext, Clock], None]:
         """The function that runs the stage until it is done or its time is up."""
@@ -78,8 +80,8 @@ class CampaignStage:
 TABLE: Final = {
     "served": CampaignStage("chaosbot.fuzz.served", "run_served", 0.15),
     "vocabulary": CampaignStage("chaosbot.fuzz.vocabulary", "run_vocabulary", 0.27),
-    "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True),
-    "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.03),
+    "guided": CampaignStage("chaosbot.fuzz.guided", "run_guided", 0.35, guided=True, still=True),
+    "growth": CampaignStage("chaosbot.fuzz.growth", "run_growth", 0.03, still=True),
     "urls": CampaignStage("chaosbot.fuzz.urls", "run_urls", 0.05),
     "catalogue": CampaignStage("chaosbot.fuzz.stages", "run_catalogue", 0.5, whole=True),
     "state": CampaignStage("chaosbot.fuzz.state", "run_state", 0.35),

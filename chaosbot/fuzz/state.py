@@ -91,12 +91,11 @@ _SAID: Final = (Step(TEXT, ours=True), Step(NUMBER, ours=True))
 """What is said where a target may have asked for something: most questions take one of them."""
 
 
-def begin_state(context: CampaignContext) -> None:
-    """Begins to try the target's memory beside the stages that bear others beside them, where it is known what can be said."""
-    if context.store.seen.replies == "none" or not context.ways or "state" not in context.spec.stages:
-        return
-    trials = context.trials = StateTrials(context, Clock(context.until, context.target.should_stop))
+def begin_state(context: CampaignContext) -> StateTrials:
+    """Begins to try the target's memory, beside the stages that bear others beside them."""
+    trials = StateTrials(context, Clock(context.until, context.target.should_stop))
     context.shared.beside(trials, "state", trials.run)
+    return trials
 
 
 def run_state(context: CampaignContext, clock: Clock) -> None:
@@ -108,12 +107,11 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
         ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
         context.recipes_known.set()
-        begin_state(context)
-    if context.trials is not None:
-        quiet = _Quiet(context.trials, clock)
-        with suppress(TimeIsUp):
-            quiet.run()
-        observe(context, [*quiet.take(), *context.shared.take()])
+        context.trials = begin_state(context)
+    quiet = _Quiet(context.trials, clock)
+    with suppress(TimeIsUp):
+        quiet.run()
+    observe(context, [*quiet.take(), *context.shared.take()])
 
 
 class StateTrials(Voices):
@@ -152,7 +150,7 @@ class StateTrials(Voices):
                     begun.result()
         text = f"{len(self.alone)} dialogues were learned, {self.done} trials done"
         self.context.recorder.emit(
-            Noted(self.context.recorder.now(), "state", text, {"dialogues": [str(one) for one in self.alone]})
+            Noted(self.context.recorder.now(), "state", text, {"dialogues": [str(one) for one in list(self.alone)]})
         )
 
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -551,7 +549,7 @@ class _Quiet(Voices):
 
     def conversations(self) -> None:
         """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
-        own = [one for one in self.alone if not one.group and not one.admin]
+        own = [one for one in list(self.alone) if not one.group and not one.admin]
         likely = [
             (replace(one, lines=one.lines[:-1]), one.lines[-1])
             for one in own

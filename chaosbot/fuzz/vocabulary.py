@@ -217,7 +217,8 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
-    begin_state(context)
+    if context.ways and "state" in context.spec.stages:
+        context.trials = begin_state(context)
 
     def note() -> None:
         saying.result()
