@@ -251,7 +251,7 @@ def load(
             tls=tls,
         )
         with prepared(run, spec) as environment:
-            require_webhook(environment, platform, secret, variable=secret_env or DEFAULT_SECRET)
+            require_webhook(environment, platform, secret, variable=secret_env or DEFAULT_SECRET, accepted=accepted)
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or environment.metrics,

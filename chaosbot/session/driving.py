@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,9 +55,21 @@ def endpoint_for(environment: Environment, url: str, secret: str, *, later_s: in
 
 
 def require_webhook(
-    environment: Environment, platform: str, secret: str, *, variable: str = defaults.SECRET_ENV
+    environment: Environment,
+    platform: str,
+    secret: str,
+    *,
+    variable: str = defaults.SECRET_ENV,
+    accepted: Container[int] = (),
 ) -> None:
     """Makes sure that what listens is a webhook that takes the secret, by one empty document that can have no effect.
+
+    Args:
+        environment: What the run works with.
+        platform: Whose updates it takes.
+        secret: What they are signed with.
+        variable: The environment variable with the secret, for what is told.
+        accepted: Statuses that are right for this target.
 
     Raises:
         TargetUnusable: It speaks no HTTP, knows no such path or method, or refuses the secret.
@@ -72,6 +84,8 @@ def require_webhook(
         return send(case, address, connect_timeout_s=5.0, timeout_s=10.0, keep=0)
 
     seen = greeted(endpoint)
+    if seen.fate is Fate.ANSWERED and seen.status in accepted:
+        return
     # Frameworks answer 404 to a signed document that no handler wants; one that refuses an unsigned document is a webhook.
     if seen.status == _NOT_FOUND and tongue.signs and greeted(replace(endpoint, secret="")).status in _REFUSED:
         return

@@ -264,7 +264,13 @@ def perform(
             tell_addresses(environment.upstreams, experiment.outbound, experiment.platform, say)
         for remark in compiled.remarks:
             say(remark)
-        require_webhook(environment, experiment.platform, secret, variable=experiment.secret_env or defaults.SECRET_ENV)
+        require_webhook(
+            environment,
+            experiment.platform,
+            secret,
+            variable=experiment.secret_env or defaults.SECRET_ENV,
+            accepted=experiment.workload.accept_status,
+        )
         with worker_processes(
             run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts
         ) as (count, start_worker):

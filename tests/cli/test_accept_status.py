@@ -12,24 +12,24 @@ from tests.support.campaigns import served
 LOAD = ("load", "--rate", "20/s", "--duration", "2s")
 RUN = ("run", "--mode", "load", "--outbound", "off", "--profile", "steady", "--rate", "20/s", "--duration", "2s")
 FUZZ = ("fuzz", "--case", "control/*", "--stages", "catalogue", "--duration", "2s", "--check", "valid_accepted")
-CONFLICT = 409
+MISSING = 404
 
 
-class Conflicted(BaseHTTPRequestHandler):
-    """Has heard all that it is told before."""
+class Elsewhere(BaseHTTPRequestHandler):
+    """Takes all that it is told, and answers as a service whose thing is gone."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(CONFLICT)
+        self.send_response(MISSING)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
 
 @pytest.fixture
-def conflicted() -> Iterator[str]:
-    with served(Conflicted) as url:
+def elsewhere() -> Iterator[str]:
+    with served(Elsewhere) as url:
         yield url
 
 
@@ -40,9 +40,9 @@ def findings(report: Any) -> list[str]:
 @pytest.mark.parametrize("verb", [LOAD, pytest.param(RUN, marks=pytest.mark.slow), FUZZ], ids=lambda verb: verb[0])
 @pytest.mark.quick(1)
 def test_a_declared_status_is_neither_a_failure_nor_a_finding(
-    chaosbot: Callable, conflicted: str, verb: tuple[str, ...]
+    chaosbot: Callable, elsewhere: str, verb: tuple[str, ...]
 ) -> None:
-    done = chaosbot(*verb, conflicted, "--accept-status", "4xx", "--json", "--quiet")
+    done = chaosbot(*verb, elsewhere, "--accept-status", "4xx", "--json", "--quiet")
     assert done.code == 0, done
     report = json.loads(done.out)
     assert not findings(report)
@@ -55,7 +55,7 @@ def test_what_is_no_status_is_refused_before_anything_is_sent(chaosbot: Callable
     assert "--accept-status: 'teapot' is no HTTP status" in done.err
 
 
-def test_a_campaign_needs_a_target_that_takes_valid_updates(chaosbot: Callable, conflicted: str) -> None:
-    done = chaosbot(*FUZZ, conflicted)
+def test_a_campaign_needs_a_target_that_takes_valid_updates(chaosbot: Callable, elsewhere: str) -> None:
+    done = chaosbot(*FUZZ, elsewhere)
     assert done.code == 2
-    assert f"gets status {CONFLICT}" in done.err
+    assert f"gets status {MISSING}" in done.err
