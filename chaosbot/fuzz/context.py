@@ -101,6 +101,7 @@ class CampaignContext:
         ways: Where the target's own words lead, as far as that is known.
         recipes: How people make things of their own, as far as that is known.
         recipes_known: Set when nobody looks for more of them.
+        looked: Set when what belongs to people was looked at, which bears only few others beside it.
         group_ways: Where they lead in a group, as far as that is somewhere else.
         orders: What the admin writes in groups in answer to a member and no member gets; ``{member}`` stands for that one's id.
         privileges: What the admin alone gets, by what the admin writes for it.
@@ -132,6 +133,7 @@ class CampaignContext:
     ways: list[Way] = field(default_factory=list)
     recipes: list[Recipe] = field(default_factory=list)
     recipes_known: threading.Event = field(default_factory=threading.Event)
+    looked: threading.Event = field(default_factory=threading.Event)
     group_ways: list[Way] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
     privileges: dict[str, tuple[ApiCalled, ...]] = field(default_factory=dict)

@@ -26,6 +26,7 @@ from chaosbot.core.case import Change, Expect, Reach
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text
 from chaosbot.core.verdict import Mechanism, Threat
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.patterns import by_seed_only
 from chaosbot.fuzz.recorder import Key
 from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.target import CaseResult
@@ -139,7 +140,7 @@ def _round(context: CampaignContext, clock: Clock, updates: st.SearchStrategy[An
 
     def generate() -> None:
         test = seed(place.number())(quiet_settings(examples)(given(updates)(execute)))
-        with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
+        with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException), by_seed_only():
             try:
                 test()
             except BaseExceptionGroup as group:

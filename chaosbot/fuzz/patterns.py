@@ -1,15 +1,39 @@
-"""Texts that match the regular expressions of the target's code, drawn by Hypothesis in a process of its own: it takes seconds."""
+"""What Hypothesis draws by the seed alone, and texts that match the regular expressions of the target's code, drawn in a process of its own: it takes seconds."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
+from unittest.mock import patch
 
 from chaosbot.core.dice import Dice
 from chaosbot.workers import Parent
 
 _SAMPLES: Final = 4
+
+
+@contextmanager
+def by_seed_only() -> Iterator[None]:
+    """While entered, Hypothesis draws no constants of the modules that happen to be loaded.
+
+    Which these are no seed says, and they are chaosbot's own where it runs from its sources; to read them all takes seconds.
+    """
+    from hypothesis.internal.conjecture import providers  # noqa: PLC0415 - it takes a second to load
+
+    # Versions before 6.131 draw none, and have neither name.
+    provider, none = providers.HypothesisProvider, getattr(providers, "Constants", None)
+    if none is None or not hasattr(provider, "_local_constants"):
+        yield
+        return
+    # What may be drawn is kept by kind, theirs and ours.
+    providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        with patch.object(provider, "_local_constants", none()):
+            yield
+    finally:
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def match_patterns(parent: Parent, patterns: Sequence[str], seed: int) -> None:
@@ -39,7 +63,7 @@ def matching(pattern: str, seed: int, most: int = _SAMPLES) -> tuple[str, ...]:
         found.append(text)
 
     try:
-        with warnings.catch_warnings():
+        with by_seed_only(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             draw()
     except Exception:  # noqa: BLE001 - whatever is wrong with a stranger's pattern, it gives no texts

@@ -26,6 +26,7 @@ from chaosbot.core.verdict import Threat
 from chaosbot.fuzz.catalogue.scenarios import check_of, scenarios_of
 from chaosbot.fuzz.context import CampaignContext
 from chaosbot.fuzz.generated import CauseClasses, Enough, Violated, quiet_settings
+from chaosbot.fuzz.patterns import by_seed_only
 from chaosbot.fuzz.recorder import Key
 from chaosbot.fuzz.rejudge import numbers_in
 from chaosbot.fuzz.scenario import NOBODY, Scenario, burst
@@ -68,7 +69,7 @@ def _round(context: CampaignContext, clock: Clock, number: int, examples: int) -
     }
     machine: type[SequenceMachine] = type("Sequences", (SequenceMachine,), members)
     place = context.dice.at("sequences", number)
-    with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException):
+    with contextlib.suppress(Enough, Violated, hypothesis_errors.HypothesisException), by_seed_only():
         try:
             settings = quiet_settings(examples, steps=STEPS)
             run_state_machine_as_test(seed(place.number())(machine), settings=settings)

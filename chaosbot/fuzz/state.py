@@ -66,7 +66,7 @@ _MOST_COMMANDS: Final = 16
 _MOST_ACTIONS: Final = 40
 _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
-_LEAST: Final = 0.1
+_LEAST: Final = 0.08
 """The part of the campaign's time that is left to what bears nobody beside it, however late it is."""
 _FIRST_QUIET: Final = 40_000
 """The number of the first one who speaks in a trial that bears nobody beside it, so that they are nobody who speaks in another one."""
@@ -107,6 +107,7 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
         # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
         ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
         context.recipes_known.set()
+        context.looked.set()
         context.trials = begin_state(context)
     quiet = _Quiet(context.trials, clock)
     with suppress(TimeIsUp):
@@ -488,9 +489,8 @@ class _Quiet(Voices):
             if until.over():
                 return
         self.commands = self.trials.commands
-        left = max(until.left(), _LEAST * self.context.spec.duration_s)
+        whole = self.until(max(until.left(), _LEAST * self.context.spec.duration_s))
         with self.trials.silent():
-            whole = self.until(left)
             for share, trial in ((0.4, self.crossed), (1.0, self.conversations)):
                 self.clock = self.until(whole.left() * share)
                 trial()

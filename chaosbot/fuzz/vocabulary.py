@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
@@ -85,8 +84,8 @@ def run_vocabulary(context: CampaignContext, clock: Clock) -> None:
         context, f"deliveries are answered {'after' if last else 'whatever becomes of'} the calls that come of them", {}
     )
     build_ahead(context)
-    looked, patient = Event(), Clock(clock.until + _CALM * context.spec.duration_s, clock.should_stop)
-    context.shared.beside(talks, talks.admin_chat, partial(_work, talks, looked))
+    looked, patient = context.looked, Clock(clock.until + _CALM * context.spec.duration_s, clock.should_stop)
+    context.shared.beside(talks, talks.admin_chat, partial(_work, talks))
     # What comes next sends hundreds of updates, behind which each step of a conversation would wait.
     while context.shared.busy and not (clock if looked.is_set() else patient).over():
         sleep(_LOOK_S)
@@ -122,8 +121,8 @@ def _late(context: CampaignContext) -> bool:
     return context.store.seen.replies == "mock" and context.target.watch.patience_s > _SLOW_S
 
 
-def _work(talks: Talks, looked: Event) -> None:
-    """All parts, one after the other, each within its share of the time; `looked` tells that what belongs to people was looked at."""
+def _work(talks: Talks) -> None:
+    """All parts, one after the other, each within its share of the time."""
     context, whole = talks.context, talks.clock
 
     def part(name: str) -> Talks:
@@ -157,7 +156,7 @@ def _work(talks: Talks, looked: Event) -> None:
     beside = partial(context.shared.beside, groups, "groups")
     meanwhile = beside(lambda: objects.extend(_in_groups(groups, _commands(common), ways)))
     objects += try_belongings(talks, ways, _commands(common))
-    looked.set()
+    context.looked.set()
     forging, forged = Talks(context, part("rights").clock, "vocabulary", part="forged"), list[str]()
     forgery = context.shared.beside(forging, "forged", lambda: forged.extend(try_forged(forging, ways)))
     meanwhile.result()

@@ -48,6 +48,8 @@ _WIDTH: Final = {True: 12, False: 24}
 
 With more a busy target is late, and its answers are taken for none; of one that answers first, most are only waited for until they are all there.
 """
+_FEW: Final = 4
+"""So many are waited for side by side while it is looked at what belongs to people."""
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
 _DECIDING_S: Final = 3.0
@@ -165,6 +167,7 @@ class Voices:
         self._seen: dict[tuple[object, ...], tuple[int, ...]] = {}
         """How many calls came of the last lines of a kind."""
         self._slots = threading.BoundedSemaphore(_WIDTH[context.target.watch.prompt])
+        self._few_slots = threading.BoundedSemaphore(_FEW)
 
     @cached_property
     def takers(self) -> list[str]:
@@ -273,7 +276,7 @@ class Voices:
     def heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
         """Sends a line's delivery and waits as `ask` does."""
         watch, kind = self.context.target.watch, _kind(who, case)
-        with self._slots, watch.awaiting(case):
+        with self._slots if self.context.looked.is_set() else self._few_slots, watch.awaiting(case):
             began = monotonic()
             inside = self.send(case)
             if not (calls and len(inside) >= calls):

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import find, given, settings
+from hypothesis import strategies as st
 
 from chaosbot.core.platform import PLATFORMS, Endpoint
 from chaosbot.core.shape import Array, Const, Flag, Integer, Number, Object, OneOf, Shape, Text, pick
 from chaosbot.fuzz.generated import HOSTILE, CauseClasses, Violated, strategy
+from chaosbot.fuzz.patterns import by_seed_only
+
+
+def test_what_is_drawn_does_not_depend_on_the_modules_that_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = range(10**15, 10**15 + 200)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "loaded_beside.py").write_text(f"SAID = {list(said)}\n")
+    import_module("loaded_beside")
+    drawn: list[int] = []
+
+    @settings(max_examples=600, database=None)
+    @given(st.integers())
+    def draw(number: int) -> None:
+        drawn.append(number)
+
+    with by_seed_only():
+        draw()
+    assert drawn
+    assert not any(number in said for number in drawn)
 
 
 def fits(shape: Shape, value: Any) -> bool:
