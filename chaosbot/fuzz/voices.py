@@ -246,8 +246,9 @@ class Voices:
         try:
             yield
         finally:
-            # The time is nobody's whose turn it is.
-            self.clock = Clock(self.clock.until + monotonic() - began, self.clock.should_stop)
+            # The time is not taken from those whose turn it is.
+            with self.lock:
+                self.clock = Clock(self.clock.until + monotonic() - began, self.clock.should_stop)
             self._may_speak.set()
 
     def take(self) -> list[CaseResult]:
