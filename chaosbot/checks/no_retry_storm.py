@@ -20,6 +20,7 @@ from chaosbot.core.stats import most_within
 from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threat, Verdict
 
 _FOR_GOOD: Final = (400, 401, 403, 404)
+_UNCHANGED: Final = 400
 _STUBBORN: Final = 3
 """So many refusals of one and the same message; a second attempt may be a plainer one that looks alike."""
 _LONG: Final = 5.0
@@ -44,8 +45,10 @@ class NoRetryStorm(Check):
         judged, storms, worst, worst_s = 0, 0, 0, 0.0
         shown: ApiCalled | None = None
         stubborn: list[tuple[ApiCalled, int]] = []
+        idle = _idle_edits(history)
         for calls in messages(history):
-            refused = Counter((call.method, call.text) for call in calls if call.status in _FOR_GOOD)
+            again = (call for call in calls if call.status in _FOR_GOOD and id(call) not in idle)
+            refused = Counter((call.method, call.text) for call in again)
             stubborn += [(_like(calls, *one), times) for one, times in refused.items() if times >= _STUBBORN]
             by_method: dict[str, list[ApiCalled]] = defaultdict(list)
             for call in calls:
@@ -94,6 +97,21 @@ class NoRetryStorm(Check):
             occurrences=times,
             stateful=True,
         )
+
+
+def _idle_edits(history: History) -> set[int]:
+    """Edits that change nothing, and are refused for that alone (400, "message is not modified"), by identity: each may come of another update."""
+    shown: dict[tuple[str, int], str] = {}
+    found: set[int] = set()
+    for call in sorted(history.all(ApiCalled), key=lambda one: one.t):
+        if call.message is None:
+            continue
+        place = (str(call.chat), call.message)
+        if succeeded(call):
+            shown[place] = call.text
+        elif call.method.startswith("edit") and call.status == _UNCHANGED and shown.get(place) == call.text:
+            found.add(id(call))
+    return found
 
 
 def _like(calls: Sequence[ApiCalled], method: str, text: str) -> ApiCalled:

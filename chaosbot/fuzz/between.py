@@ -130,7 +130,8 @@ class Between:
             return
         seen = [self._notices(deed, deliveries=2)]
         if seen != alone:
-            alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]
+            with self.voices.heard_out():
+                alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]
         if len(set(alone)) == 1:
             what = f"{str(deed).replace(_PERSON, 'somebody')}, of which that one is told"
             self.voices.tell("again", what, alone, seen)

@@ -317,7 +317,8 @@ class Things:
         if not alone[0][0].isdigit() or alone[0] == ("0",):
             return
         if seen != alone:
-            alone, seen = [*alone, self._delivered(shown, times=1)], [*seen, self._delivered(shown, times=2)]
+            with self.voices.heard_out():
+                alone, seen = [*alone, self._delivered(shown, times=1)], [*seen, self._delivered(shown, times=2)]
         if len(set(alone)) == 1:
             self.voices.tell("again", shown, alone, seen)
 

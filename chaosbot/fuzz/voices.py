@@ -426,7 +426,7 @@ class Voices:
         seen = [attempt()]
         in_doubt = bool(seen[0]) and self._in_doubt(trial, alone, seen, others)
         if in_doubt:
-            with self._heard_out():
+            with self.heard_out():
                 seen += filter(None, [attempt() for _ in range(TRIES - 1)])
                 habit = self._habit(trial, alone, control, seen, others)
         if habit and seen[0]:
@@ -436,7 +436,7 @@ class Voices:
                 self.again.append(partial(self.tried, trial, what, alone, control, attempt, others))
 
     @contextmanager
-    def _heard_out(self) -> Iterator[None]:
+    def heard_out(self) -> Iterator[None]:
         """While entered, nobody is silent, and there is time: what was seen once only is not left undecided."""
         with self.lock:
             self._doubts += 1

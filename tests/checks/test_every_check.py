@@ -119,6 +119,13 @@ def unheard(times: int) -> list[Event]:
     return [pressed, *ends]
 
 
+def edits(shown: str) -> list[Event]:
+    """A message that shows something, and three edits to one text that are refused."""
+    sent = call(shown, t=1.5, chat=77, message=5)
+    edits = (call("4 of 4", t=2.0 + n, chat=77, method="editMessageText", status=400, message=5) for n in range(3))
+    return [sent, *edits]
+
+
 def trust(check: str, *tries: Sequence[str], plain: Sequence[str] = ()) -> list[Event]:
     """Something doubtful that was tried twice, where who may gets a deployment."""
     rightful, who = ("deployments.create: production",), case("doubt/x/rightful", answer(200))
@@ -762,6 +769,9 @@ def test_a_server_error_under_load_is_found_unless_an_inbound_fault_explains_it(
         ("no_retry_storm", (trial(), *(refused(2.0 + n * 0.3) for n in range(14))), Verdict.FAIL),
         ("no_retry_storm", (trial("blocked"), *(refused(2.0 + n, status=403) for n in range(3))), Verdict.FAIL),
         ("no_retry_storm", (trial("blocked"), refused(2.0, status=403), refused(3.0, status=403)), Verdict.PASS),
+        # An edit that changes nothing is refused for that; one of a message that shows something else is not.
+        ("no_retry_storm", (trial("refused"), *edits(shown="4 of 4")), Verdict.PASS),
+        ("no_retry_storm", (trial("refused"), *edits(shown="3 of 4")), Verdict.FAIL),
         # To somebody else's chat the same words may come of what others do.
         (
             "no_retry_storm",
