@@ -21,6 +21,7 @@ from chaosbot.core.verdict import Finding, Judgement, RootCause, Severity, Threa
 
 _FOR_GOOD: Final = (400, 401, 403, 404)
 _UNCHANGED: Final = 400
+"""What the Bot API answers to an edit that changes nothing ("message is not modified"), and to others."""
 _STUBBORN: Final = 3
 """So many refusals of one and the same message; a second attempt may be a plainer one that looks alike."""
 _LONG: Final = 5.0

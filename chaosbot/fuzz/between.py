@@ -125,22 +125,14 @@ class Between:
         return list(found.values())[:_MOST_DEEDS]
 
     def _told_once(self, deed: Dialogue) -> None:
-        alone = [self._notices(deed, deliveries=1)]
-        if alone[0] == ("0",):
-            return
-        seen = [self._notices(deed, deliveries=2)]
-        if seen != alone:
-            with self.voices.heard_out():
-                alone, seen = [*alone, self._notices(deed, deliveries=1)], [*seen, self._notices(deed, deliveries=2)]
-        if len(set(alone)) == 1:
-            what = f"{str(deed).replace(_PERSON, 'somebody')}, of which that one is told"
-            self.voices.tell("again", what, alone, seen)
+        what = f"{str(deed).replace(_PERSON, 'somebody')}, of which that one is told"
+        self.voices.twice(what, partial(self._notices, deed))
 
-    def _notices(self, deed: Dialogue, *, deliveries: int) -> tuple[str]:
+    def _notices(self, deed: Dialogue, *, times: int) -> tuple[str]:
         """How often somebody new is told the same, but for its numbers, to whom it is done by a line that is delivered so often."""
         person, giver = self._somebody(), self.voices.ready(deed)
         known, watch = len(self.context.target.calls()), self.context.target.watch
-        self.voices.delivered(giver, self._meant(deed.lines[-1], person, NUMBER), deliveries)
+        self.voices.delivered(giver, self._meant(deed.lines[-1], person, NUMBER), times)
         told, until = 0, monotonic() + watch.patience_s
         while monotonic() < until and not self.voices.clock.over():
             calls = own(list(self.context.target.calls())[known:], person.user)
@@ -290,17 +282,10 @@ class Between:
 
     def _added(self, shared: _Shared) -> None:
         """Several add to one thing at once: afterwards all of it is there."""
-        whole: list[str] = []
-        alone = self._adding(shared, whole, at_once=False)
-        if alone == _ALL:
-            control, attempt = (partial(self._made, shared, whole, at_once=at_once) for at_once in (False, True))
-            self.voices.tried("gathered", shared, [alone], control, attempt, _ALL)
+        self.voices.gathered(shared, partial(self._adding, shared), _ALL)
 
-    def _made(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
-        return self._adding(shared, whole, at_once=at_once) or ()
-
-    def _adding(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
-        """Which of what several add is shown with the thing afterwards; None where not each was acknowledged alike, or others may have displaced it.
+    def _adding(self, shared: _Shared, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
+        """Which of what several add is shown with the thing afterwards; nothing where not each was acknowledged alike, or others may have displaced it.
 
         Args:
             shared: What is added to what.
@@ -309,7 +294,7 @@ class Between:
         """
         owner = self._owner(shared.maker)
         if not owner.number or self.voices.clock.over():
-            return None
+            return ()
         tokens = self._tokens_for(_BESIDE, counted=shared.counted)
         lines = [(self.voices.new(), self._filled(shared.adds, owner, token)) for token in tokens]
         if at_once:
@@ -317,12 +302,12 @@ class Between:
         else:
             told = [self.voices.ask(who, line).text for who, line in lines]
         if not all(told) or len({_without(text, tokens) for text in told}) > 1:
-            return None
+            return ()
         there = self._shown_by(owner, shared.reader)
         found = tuple(name for name, token in zip(_ALL, tokens, strict=True) if _holds(there, token))
         if not at_once:
             whole.append(there)
-        return found if found == _ALL or are_gone(there, whole) else None
+        return found if found == _ALL or are_gone(there, whole) else ()
 
     def _owner(self, maker: Dialogue) -> Speaker:
         """Somebody who has just made a thing and was told its number."""

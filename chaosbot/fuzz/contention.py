@@ -22,7 +22,7 @@ from chaosbot.fuzz.exploring import ENTRY, at_hand, chosen, complete, kind_of
 from chaosbot.fuzz.making import worded
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import NUMBER
-from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices, names_in, said_alike
+from chaosbot.fuzz.voices import NOBODYS, Answer, Dialogue, Speaker, Voices, names_in, said_alike
 
 _PEOPLE: Final = 5
 """So many users ask for one thing."""
@@ -37,8 +37,6 @@ _WAITING: Final = 0.3
 _MOST_MAKERS: Final = 3
 _ASKED: Final = 6
 """So many commands are said about one thing."""
-_NOBODYS: Final = "700001"
-"""The number of a thing that there is not."""
 _MOST_TELLING: Final = 8
 _MOST_ACTIONS: Final = 40
 _MOST_PRESSED: Final = 6
@@ -57,6 +55,7 @@ class Contention:
         self._as_far: set[Step] = set()
         """What others can only do who have done what its maker has."""
         self._made_of: dict[Dialogue, Answer] = {}
+        """What is answered at the end of making something, by how."""
         self._turns = count(1)
 
     def run(self) -> None:
@@ -96,11 +95,9 @@ class Contention:
         for few in _FEW:
             fewer = [replace(line, text=few) if line.ours and line.text.isdecimal() else line for line in made.lines]
             one = replace(made, lines=tuple(fewer))
-            with self.voices.lock:
-                answer = self._made_of.get(one)
-            answer = answer or self.voices.one(one)
-            self._made_of[one] = answer
-            if said_alike(one, answer) == said_alike(made, usual):
+            if one not in self._made_of:
+                self._made_of[one] = self.voices.one(one)
+            if said_alike(one, self._made_of[one]) == said_alike(made, usual):
                 return one.then(action.lines[-1])
         return action
 
@@ -165,7 +162,7 @@ class Contention:
         if not answer.text or shape(answer.text) in known:
             return {}
         # What begins alike whatever is named (a list, which may have changed meanwhile) says nothing of it.
-        nobodys = self.voices.ask(other, action.lines[-1].of(_NOBODYS))
+        nobodys = self.voices.ask(other, action.lines[-1].of(NOBODYS))
         if _head(nobodys) == _head(answer):
             return {}
         kinds = {kind_of(data): data for data in reversed(answer.buttons)}

@@ -22,7 +22,7 @@ def by_seed_only() -> Iterator[None]:
     """
     from hypothesis.internal.conjecture import providers  # noqa: PLC0415 - it takes a second to load
 
-    # Versions before 6.131 draw none, and have neither name.
+    # Earlier versions draw none, and have neither name.
     provider, none = providers.HypothesisProvider, getattr(providers, "Constants", None)
     if none is None or not hasattr(provider, "_local_constants"):
         yield

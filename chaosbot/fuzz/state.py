@@ -4,9 +4,10 @@ Rules:
 
 - What is said comes from the target: the ways that were explored (`chaosbot.fuzz.exploring`), the signs that its help texts name, the
   numbers that it tells. A dialogue is a few such lines; the last one is its action; ``{n}`` stands for the number that was told last.
-- Each trial has controls: the same dialogue, by somebody new, one step after another. Where two controls disagree nothing follows.
+- Each trial has controls: the same dialogue, by somebody new, one step after another. What is in doubt has two that
+  agree, or nothing follows.
 - Conversations, which all may share, are tried with nobody beside them; all others beside other stages, each in chats of its own.
-- Races are matters of chance: each is tried a few times, and all tries stand in the event.
+- Races are matters of chance: each is tried once, and a few times where that is in doubt or time is left; all tries stand in the event.
 - Nothing is judged here: `StateTried` says what was asked and answered, checks judge the history.
 """
 
@@ -103,11 +104,12 @@ def run_state(context: CampaignContext, clock: Clock) -> None:
     if context.store.seen.replies == "none" or not context.platform.tiers:
         return
     make_ahead(context)
+    # The vocabulary stage may have ended before it came to that, or not have run.
+    context.recipes_known.set()
+    context.looked.set()
     if context.trials is None:
         # Where nothing has explored them before, that is done first, and by this thread, which charges what it does.
         ways_of(context, Clock(monotonic() + clock.left() * _LEARNING, clock.should_stop))
-        context.recipes_known.set()
-        context.looked.set()
         context.trials = begin_state(context)
     quiet = _Quiet(context.trials, clock)
     with suppress(TimeIsUp):
@@ -173,6 +175,7 @@ class StateTrials(Voices):
         plain = [Dialogue((said,), group=group) for group in (False, True) for said in _SAID for _ in range(2)]
         for dialogue, answer in zip(plain, self.side_by_side(self.one, plain), strict=True):
             self.plain[dialogue.group, dialogue.lines[0]].append(answer.text)
+        # Groups are explored beside this, so that their ways are taken last.
         self._take_ways(self.context.group_ways)
 
     def _take_ways(self, ways: Iterable[Way]) -> None:

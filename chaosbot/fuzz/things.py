@@ -26,7 +26,7 @@ from chaosbot.fuzz.making import deeds_in
 from chaosbot.fuzz.replies import POLL_S
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.usages import TEXT, usages
-from chaosbot.fuzz.voices import Answer, Dialogue, Speaker, Voices
+from chaosbot.fuzz.voices import NOBODYS, Answer, Dialogue, Speaker, Voices
 
 WORD: Final = "{w}"
 _TIMES: Final = 3
@@ -50,8 +50,6 @@ _MOST_FORMS: Final = 3
 _MOST_WANTED: Final = 3
 _WANTING: Final = 3
 """So many users want one thing."""
-_NOBODYS: Final = "700001"
-"""The number of a thing that there is not."""
 _SMALL: Final = 3
 """A number of so many digits may say how many."""
 _CROWD: Final = 3
@@ -252,16 +250,9 @@ class Things:
 
     def _gathered(self, shown: Shown) -> None:
         """One user makes several at once: afterwards all of them are there."""
-        whole: list[str] = []
-        alone = self._made(shown, whole, at_once=False)
-        if alone == _ALL:
-            control, attempt = (partial(self._gathering, shown, whole, at_once=at_once) for at_once in (False, True))
-            self.voices.tried("gathered", shown, [alone], control, attempt, _ALL)
+        self.voices.gathered(shown, partial(self._made, shown), _ALL)
 
-    def _gathering(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
-        return self._made(shown, whole, at_once=at_once) or ()
-
-    def _made(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...] | None:
+    def _made(self, shown: Shown, whole: list[str], *, at_once: bool) -> tuple[str, ...]:
         """Which of the things that one makes are there afterwards.
 
         Args:
@@ -270,25 +261,25 @@ class Things:
             at_once: Whether they are made at once.
 
         Returns:
-            None where not each was acknowledged alike, or others' things may have taken the place of those that are missing.
+            Nothing where not each was acknowledged alike, or others' things may have taken the place of those that are missing.
         """
         who = self._ready(shown.maker)
         words = [self._word() for _ in range(_AT_ONCE)]
         lines = [shown.maker.line(word) for word in words]
         if self.voices.clock.over():
-            return None
+            return ()
         if at_once:
             answers = self.voices.burst([(who, line) for line in lines])[0]
         else:
             answers = [self.voices.ask(who, line).text for line in lines]
         told = [shape(_without(text, words)) for text in answers]
         if len(told) < len(words) or len(set(told)) > 1:
-            return None
+            return ()
         there = self._read(who, shown.reader)
         found = tuple(name for name, word in zip(_ALL, words, strict=True) if word in there)
         if not at_once:
             whole.append(there)
-        return found if found == _ALL or are_gone(there, whole) else None
+        return found if found == _ALL or are_gone(there, whole) else ()
 
     def _displaced(self, shown: Shown) -> None:
         """Another one, elsewhere, makes theirs: the first is still shown what is their own."""
@@ -313,14 +304,7 @@ class Things:
 
     def _again(self, shown: Shown) -> None:
         """The platform delivers once more what made a thing: there is still one of it."""
-        alone, seen = [self._delivered(shown, times=1)], [self._delivered(shown, times=2)]
-        if not alone[0][0].isdigit() or alone[0] == ("0",):
-            return
-        if seen != alone:
-            with self.voices.heard_out():
-                alone, seen = [*alone, self._delivered(shown, times=1)], [*seen, self._delivered(shown, times=2)]
-        if len(set(alone)) == 1:
-            self.voices.tell("again", shown, alone, seen)
+        self.voices.twice(shown, partial(self._delivered, shown))
 
     def _plain_readers(self) -> list[Step]:
         """Commands that tell people something, those first that tell numbers, and last what begins a conversation."""
@@ -506,7 +490,7 @@ class Things:
     def _wanted(self, made: Step, nth: int, wanted: Dialogue) -> None:
         if self.voices.clock.over():
             return
-        missing = self._asked_for(wanted, _NOBODYS, [self.voices.ready(wanted)], at_once=False)
+        missing = self._asked_for(wanted, NOBODYS, [self.voices.ready(wanted)], at_once=False)
         alone = self._wanted_by_several(made, nth, wanted, at_once=False)
         if not alone or shape(alone[0]) in map(shape, missing) or bounded([alone]) is None:
             return

@@ -58,6 +58,8 @@ _CALM_S: Final = 30.0
 """The longest that is waited while it is looked who ended the target."""
 TRIES: Final = 3
 """So often what is in doubt is tried: races are matters of chance."""
+NOBODYS: Final = "700001"
+"""The number of a thing that there is not."""
 KEPT: Final = 200
 """So many characters of an answer are kept."""
 
@@ -434,6 +436,36 @@ class Voices:
         if not in_doubt or not habit:
             with self.lock:
                 self.again.append(partial(self.tried, trial, what, alone, control, attempt, others))
+
+    def gathered(self, what: object, made: Callable[..., tuple[str, ...]], every: tuple[str, ...]) -> None:
+        """Several are made at once, as one after another: afterwards every one of them is there.
+
+        Args:
+            what: What is tried.
+            made: Makes them, and gives the names of those that are there; what was shown with all of them is kept in its first argument.
+            every: The names of all.
+        """
+        whole: list[str] = []
+        control, attempt = (partial(made, whole, at_once=at_once) for at_once in (False, True))
+        if (alone := control()) == every:
+            self.tried("gathered", what, [alone], control, attempt, every)
+
+    def twice(self, what: object, told: Callable[..., tuple[str]]) -> None:
+        """What is delivered again shows as often as what is delivered once.
+
+        Args:
+            what: What is tried.
+            told: Has something delivered so many `times`, and gives how often it shows.
+        """
+        alone = [told(times=1)]
+        if not alone[0][0].isdigit() or alone[0] == ("0",):
+            return
+        seen = [told(times=2)]
+        if seen != alone:
+            with self.heard_out():
+                alone, seen = [*alone, told(times=1)], [*seen, told(times=2)]
+        if len(set(alone)) == 1:
+            self.tell("again", what, alone, seen)
 
     @contextmanager
     def heard_out(self) -> Iterator[None]:
