@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import shutil
 import socket
 import tempfile
@@ -120,6 +121,7 @@ class Guide:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._folder / "guide"))
         self._listener.listen(16)
+        self._listener.setblocking(False)
         self._lock = threading.Lock()
         self._lines: list[socket.socket] = []
         self._synced: queue.SimpleQueue[tuple[socket.socket, int | None]] = queue.SimpleQueue()
@@ -233,6 +235,8 @@ class Guide:
             with self._lock:
                 self._known.clear()
                 self._new.clear()
+        with contextlib.suppress(OSError):  # it is being closed
+            self._welcome()
         self._syncs += 1
         asked = {line for line in list(self._lines) if _ask(line, f"{how} {self._syncs}\n")}
         until = monotonic() + _SYNC_S
@@ -410,13 +414,20 @@ class Guide:
     # -- the agent's messages ---------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        while True:
-            try:
+        # Closed by another thread it is no longer a descriptor, or none that can be accepted from.
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                select.select([self._listener], [], [])
+                self._welcome()
+
+    def _welcome(self) -> None:
+        """Takes in every agent that has called; also before one is asked something, since the thread that listens may not have run yet."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            while True:
                 line, _ = self._listener.accept()
-            except OSError:
-                return
-            self._lines.append(line)
-            threading.Thread(target=self._listen, args=(line,), name="guide-agent", daemon=True).start()
+                line.setblocking(True)
+                self._lines.append(line)
+                threading.Thread(target=self._listen, args=(line,), name="guide-agent", daemon=True).start()
 
     def _listen(self, line: socket.socket) -> None:
         paths: dict[int, str] = {}
