@@ -302,10 +302,17 @@ def overloaded(tried: CaseTried) -> bool:
     return tried.outcome.status in (429, 503) and any(name == "retry-after" for name, _ in tried.outcome.headers)
 
 
-def declared_right(tried: CaseTried, seen: CampaignStarted) -> bool:
-    """Whether a valid update got a status that the run's person calls right (`--accept-status`)."""
-    valid = tried.expect is not None and tried.expect.allows_status(200)
-    return valid and tried.outcome.status in seen.accept_status
+def right(tried: CaseTried, seen: CampaignStarted) -> bool:
+    """Whether its status is one that the case expects or, for a valid update, one that the run's person calls right (`--accept-status`)."""
+    expect, status = tried.expect, tried.outcome.status or 0
+    if expect is None:
+        return False
+    return expect.allows_status(status) or (expect.allows_status(200) and status in seen.accept_status)
+
+
+def telling(tried: CaseTried, seen: CampaignStarted) -> bool:
+    """Whether it can be told if it was refused: not by a 4xx with which the target takes valid updates as well, unless its calls are seen."""
+    return answered(tried) and (seen.sees_calls or not tried.outcome.taken or (tried.outcome.status or 0) < 400)
 
 
 def forged(tried: CaseTried) -> bool:

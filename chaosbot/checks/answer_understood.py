@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, says
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, right, says
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import Severity, Threat
 
@@ -33,11 +33,11 @@ class AnswerUnderstood(CaseCheck):
         if expect is None or status >= 500:
             return None
         severity = Severity.HIGH if tried.threat is Threat.FORGER else Severity.MEDIUM
-        if not expect.allows_status(status):
+        if not right(tried, seen):
             wanted = " or ".join(str(one) if one > 9 else f"{one}xx" for one in sorted(expect.statuses))
             title = f"answers {status} where the platform needs {wanted}: {tried.summary or tried.case}"
             return Violation(cause_of(tried, str(status)), title, severity, tried.threat, says(tried))
-        if expect.answer is None or (status >= 400 and not expect.answer.lacks):
+        if not expect.allows_status(status) or expect.answer is None or (status >= 400 and not expect.answer.lacks):
             return None
         kind = next((value for name, value in tried.outcome.headers if name == "content-type"), "")
         wrong = expect.answer.wrong(kind, tried.outcome.body)

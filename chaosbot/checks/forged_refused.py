@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, forged, says, silently
+from chaosbot.checks._cases import CaseCheck, Violation, acts, cause_of, forged, says, silently, telling
 from chaosbot.checks._join import Announced
 from chaosbot.checks._trust import granted
 from chaosbot.core.check import History, Steps
@@ -23,7 +23,7 @@ class ForgedRefused(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Forged cases, except those that look at how exactly the secret is compared."""
-        return forged(tried) and tried.check not in ("secret_exact", "secrets_rotated") and answered(tried)
+        return forged(tried) and tried.check not in ("secret_exact", "secrets_rotated") and telling(tried, seen)
 
     def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
         """No announcement, which comes to whoever is known."""
@@ -36,7 +36,7 @@ class ForgedRefused(CaseCheck):
             title = f"a forged request takes effect: {tried.summary or tried.case}"
             return Violation(cause_of(tried, "effect"), title, Severity.CRITICAL, tried.threat, says(tried))
         status = tried.outcome.status or 0
-        if status // 100 != 2 or (tried.expect is not None and tried.expect.allows_status(status)):
+        if not tried.outcome.ok or (tried.expect is not None and tried.expect.allows_status(status)):
             return None
         title = f"a forged request is accepted: {tried.summary or tried.case}"
         return Violation(cause_of(tried, "accepted"), title, Severity.HIGH, tried.threat, says(tried))

@@ -30,9 +30,9 @@ class MalformedPolicy(CaseCheck):
         status = tried.outcome.status or 0
         if status >= 500 or overloaded(tried):
             return None
-        if seen.malformed == "reject" and status // 100 == 2:
+        if seen.malformed == "reject" and tried.outcome.ok:
             title = f"acknowledges what the policy says to reject: {tried.summary or tried.case}"
-        elif seen.malformed == "ack" and status // 100 == 4:
+        elif seen.malformed == "ack" and status // 100 == 4 and not tried.outcome.ok:
             title = f"rejects what the policy says to acknowledge: {tried.summary or tried.case}"
         else:
             return None

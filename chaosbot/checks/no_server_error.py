@@ -16,10 +16,10 @@ from chaosbot.checks._cases import (
     Violation,
     answered,
     cause_of,
-    declared_right,
     frame,
     lacking,
     overloaded,
+    right,
     says,
     together,
 )
@@ -62,8 +62,7 @@ class NoServerError(CaseCheck):
             cause = self._cause(tried, "dropped")
         else:
             status = tried.outcome.status or 0
-            right = tried.expect is not None and tried.expect.allows_status(status)
-            if status < 500 or right or declared_right(tried, seen) or overloaded(tried):
+            if status < 500 or right(tried, seen) or overloaded(tried):
                 return None
             if tried.change.place in _CODED and _undoes_codings(tried):
                 return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from chaosbot.checks._cases import CaseCheck, Violation, acts, answered, cause_of, says, silently
+from chaosbot.checks._cases import CaseCheck, Violation, acts, cause_of, says, silently, telling
 from chaosbot.checks._join import Announced
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
@@ -22,7 +22,7 @@ class SecretExact(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """Cases with something like the secret."""
-        return tried.check == self.name and answered(tried)
+        return tried.check == self.name and telling(tried, seen)
 
     def relevant(self, history: History) -> Callable[[ApiCalled], bool]:
         """No announcement, which comes to whoever is known."""
@@ -34,7 +34,7 @@ class SecretExact(CaseCheck):
         status = tried.outcome.status or 0
         effect = acts(tried, calls)
         allowed = tried.expect is not None and tried.expect.allows_status(status)
-        if not effect and (allowed or status // 100 != 2):
+        if not effect and (allowed or not tried.outcome.ok):
             return None
         title = f"a wrong secret is accepted: {tried.summary or tried.case}"
         cause = cause_of(tried, "inexact" if effect else "accepted")

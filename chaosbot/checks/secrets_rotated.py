@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, says
+from chaosbot.checks._cases import CaseCheck, Violation, right, says, telling
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
 from chaosbot.core.verdict import RootCause, Severity, Threat
@@ -27,7 +27,7 @@ class SecretsRotated(CaseCheck):
 
     def looks_at(self, tried: CaseTried, seen: CampaignStarted) -> bool:
         """The deliveries that are signed with them."""
-        return tried.check == self.name and answered(tried)
+        return tried.check == self.name and telling(tried, seen)
 
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """The old one passed, or the second one did not."""
@@ -37,7 +37,7 @@ class SecretsRotated(CaseCheck):
             return Violation(
                 RootCause("former"), "a secret that was replaced still signs", Severity.HIGH, tried.threat, says(tried)
             )
-        if tried.outcome.ok or (tried.outcome.status or 0) >= 500:
+        if tried.outcome.ok or right(tried, seen) or (tried.outcome.status or 0) >= 500:
             return None
         title = "refuses what is signed with the second of two valid secrets"
         return Violation(RootCause("second"), title, Severity.MEDIUM, tried.threat, says(tried))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, declared_right, overloaded, says, together
+from chaosbot.checks._cases import CaseCheck, Violation, answered, cause_of, overloaded, right, says, together
 from chaosbot.core.check import History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Noted
 from chaosbot.core.exchange import Direction
@@ -31,7 +31,7 @@ class ValidAccepted(CaseCheck):
     def violation(self, tried: CaseTried, calls: Sequence[ApiCalled], seen: CampaignStarted) -> Violation | None:
         """A refusal that the run's person does not call right (a 5xx is another check's)."""
         status = tried.outcome.status or 0
-        if status // 100 == 2 or status >= 500 or declared_right(tried, seen) or overloaded(tried):
+        if status >= 500 or right(tried, seen) or overloaded(tried):
             return None
         title = f"refuses a valid update with {status}, so it is redelivered for ever: {tried.summary or tried.case}"
         cause = cause_of(tried, str(status))

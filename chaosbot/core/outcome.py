@@ -52,6 +52,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
         headers: The answer's headers, names in lower case.
         body: The start of the answer's body, bounded by whoever recorded it.
         detail: One line for people: the errno, the parser's complaint.
+        taken: Whether its status, though no 2xx, is what this target takes valid updates with.
     """
 
     fate: Fate
@@ -63,11 +64,12 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     detail: str = ""
+    taken: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether the platform would count this as an acknowledgement: a complete 2xx answer."""
-        return acknowledged(self.fate, self.status)
+        """Whether it is an acknowledgement: a complete 2xx answer, or what stands for one at this target."""
+        return acknowledged(self.fate, self.status) or (self.taken and self.fate is Fate.ANSWERED)
 
     @property
     def error_kind(self) -> str | None:

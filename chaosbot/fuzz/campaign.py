@@ -329,6 +329,9 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
         )
     for health in healths:
         recorder.health(health)
+    if not any(health.outcome.ok for health in healths):
+        # What was declared right and is all that valid updates get is its acknowledgement, of what is forged as well.
+        target.takes = frozenset(health.outcome.status for health in healths if health.ok)
     replies = "none"
     if spec.bot_api and _replies(target, healths):
         replies = "mock"

@@ -60,7 +60,7 @@ def export_pytest(findings: Path, directory: Path) -> int:
 def _entry(identity: str, value: dict[str, object]) -> str:
     case = value["steps"][0][0]  # type: ignore[index]
     expect = case["expect"]
-    right = value.get("accept_status", []) if 2 in expect["statuses"] else []  # declared for valid updates
+    right = value.get("accept_status", []) if {2, 200} & {*expect["statuses"]} else []  # declared for valid updates
     segments = [(base64.b64decode(segment["data_b64"]), segment["pause_s"]) for segment in case["segments"]]
     fields = {
         "id": re.sub(r"[^A-Za-z0-9_-]", "_", identity),

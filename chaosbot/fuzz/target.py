@@ -33,7 +33,7 @@ from chaosbot.core.event import KEPT_TEXT, ApiCalled
 from chaosbot.core.kit import FRESH, IDS
 from chaosbot.core.marker import marker, markers_in
 from chaosbot.core.observation import Observation, Quiet
-from chaosbot.core.outcome import Fate, Outcome
+from chaosbot.core.outcome import Fate, Outcome, acknowledged
 from chaosbot.core.platform import Platform
 from chaosbot.core.verdict import Threat
 from chaosbot.fuzz import process
@@ -96,7 +96,7 @@ class HealthReply:
 
 def reply_in(platform: Platform, outcome: Outcome, case: Case, t: float, exchange: str = "") -> ApiCalled | None:
     """The call that a webhook's answer asks the platform to make, when it does."""
-    if not outcome.ok or not outcome.body:
+    if not acknowledged(outcome.fate, outcome.status) or not outcome.body:
         return None
     for call in platform.effects(outcome.body):
         # The answer belongs to the case beyond doubt, so its marker joins even when the bot does not repeat it.
@@ -150,6 +150,8 @@ class CampaignTarget:
         self.calm.set()
         self.small_ids = False
         """Whether only users with small ids are acknowledged."""
+        self.takes: frozenset[int | None] = frozenset()
+        """Statuses that are an acknowledgement of this target beside 2xx."""
         self._numbers = count(1)
         self.pids: frozenset[int] = frozenset()
         self._health_requests = 0
@@ -306,6 +308,8 @@ class CampaignTarget:
         if left < min(bound_s, self.latency_s):
             return Outcome(Fate.CANCELLED, detail="the campaign's time is over")
         outcome = send(self._timely(case), self.spec.address, timeout_s=min(bound_s, left), keep=KEPT)
+        if outcome.status in self.takes:
+            outcome = msgspec.structs.replace(outcome, taken=True)
         return msgspec.structs.replace(outcome, fate=Fate.CANCELLED, detail=STOPPED) if self.should_stop() else outcome
 
     def fire_quietly(self, case: Case, stage: str, usual: int = 0) -> CaseResult:
@@ -359,7 +363,7 @@ class CampaignTarget:
 
     def replies_in(self, outcome: Outcome) -> bool:
         """Whether the answer itself makes the platform do something, each time that it is given."""
-        if not self.platform.answers_act or not outcome.ok or not outcome.body:
+        if not self.platform.answers_act or not acknowledged(outcome.fate, outcome.status) or not outcome.body:
             return False
         return bool(self.platform.effects(outcome.body))
 

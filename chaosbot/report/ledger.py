@@ -148,13 +148,17 @@ def _compare(history: History, rules: Mapping[str, _Rule]) -> None:
                 bad = seen.status is None or seen.status >= 400 or not seen.whole
                 _sort(rules, seen.direction, seen.t, seen.seconds, touched, bad=bad)
             else:
-                _sort_request(rules, request, touched)
+                _sort_request(rules, request, touched, history.accepted_statuses)
     for exchange, request in driven.items():
-        _sort_request(rules, request, unseen.get(exchange, ()))
+        _sort_request(rules, request, unseen.get(exchange, ()), history.accepted_statuses)
 
 
-def _sort_request(rules: Mapping[str, _Rule], request: RequestDone, met: Sequence[Injected]) -> None:
-    bad = request.outcome.error_kind is not None
+def _sort_request(
+    rules: Mapping[str, _Rule], request: RequestDone, met: Sequence[Injected], accepted: frozenset[int]
+) -> None:
+    outcome = request.outcome
+    declared = outcome.fate is Fate.ANSWERED and outcome.status in accepted
+    bad = outcome.error_kind is not None and not declared
     _sort(rules, Direction.INBOUND, request.t, response_of(request), met, bad=bad)
 
 

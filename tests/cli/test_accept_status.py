@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,6 +13,7 @@ LOAD = ("load", "--rate", "20/s", "--duration", "2s")
 RUN = ("run", "--mode", "load", "--outbound", "off", "--profile", "steady", "--rate", "20/s", "--duration", "2s")
 FUZZ = ("fuzz", "--case", "control/*", "--stages", "catalogue", "--duration", "2s", "--check", "valid_accepted")
 MISSING = 404
+SECRET = "s3cret-of-this-test"
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -59,3 +60,40 @@ def test_a_campaign_needs_a_target_that_takes_valid_updates(chaosbot: Callable, 
     done = chaosbot(*FUZZ, elsewhere)
     assert done.code == 2
     assert f"gets status {MISSING}" in done.err
+
+
+class Moved(BaseHTTPRequestHandler):
+    """Takes whoever comes, or only who knows the secret, with a redirect."""
+
+    protocol_version = "HTTP/1.1"
+    looks: ClassVar = False
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        knows = self.headers.get("X-Telegram-Bot-Api-Secret-Token") == SECRET
+        self.send_response(302 if knows or not self.looks else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class Guarded(Moved):
+    """Takes only who knows the secret."""
+
+    looks = True
+
+
+@pytest.mark.parametrize(
+    ("handler", "declared", "code"),
+    [
+        pytest.param(Moved, "302", 1, id="whoever comes is taken as the rightful are"),
+        pytest.param(Guarded, "302", 0, id="a stranger is refused", marks=pytest.mark.slow),
+        pytest.param(Elsewhere, "404", 3, id="a refusal looks as an acknowledgement does", marks=pytest.mark.slow),
+    ],
+)
+def test_what_takes_valid_updates_takes_forged_ones_as_well(
+    chaosbot: Callable, handler: type[Moved], declared: str, code: int
+) -> None:
+    names = ("--case", "auth/missing", "--stages", "catalogue", "--check", "forged_refused")
+    with served(handler) as url:
+        done = chaosbot("fuzz", url, *names, "--accept-status", declared, "--secret-env", "TOLD", TOLD=SECRET)
+    assert done.code == code, done
