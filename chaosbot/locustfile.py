@@ -32,6 +32,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ChaosbotError
 from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec
 from chaosbot.core.platform import Endpoint, Platform, platform_of
+from chaosbot.core.stream_end import FINE_CLOSES, FIRST, names_error
 from chaosbot.load.sampling import HealthWatch
 from chaosbot.transport import guard
 
@@ -40,7 +41,6 @@ _PROCESSES: Final = 4096  # ids of one process are so far apart, so that no two 
 _LOOK_S: Final = 1.0
 _USAGE: Final = 2
 _UNTIL_KILLED_S: Final = 3600.0
-_FINE_CLOSES: Final = {1000, 1001, None}
 
 locust.stats.PERCENTILES_TO_REPORT = [0.5, 0.9, 0.95, 0.99, 0.999, 1.0]
 locust.stats.PERCENTILES_TO_STATISTICS = [0.5, 0.95, 0.99]
@@ -232,7 +232,12 @@ class _StreamUser(_Guarded):
         gevent.sleep(random.uniform(*stream.pause_s))
 
     def _read(self, client: websocket.WebSocket, until: float) -> None:
-        """Reads until the client has stayed long enough; each message is an entry with the gap before it as its time."""
+        """Reads until the client has stayed long enough; each message is an entry with the gap before it as its time.
+
+        Raises:
+            WebSocketConnectionClosedException: The server ended it, and not as one that had done its work.
+        """
+        count, newest = 0, b""
         while (left := until - time.perf_counter()) > 0:
             client.settimeout(left)
             waited = time.perf_counter()
@@ -241,10 +246,12 @@ class _StreamUser(_Guarded):
             except websocket.WebSocketTimeoutException:
                 return
             if opcode == websocket.ABNF.OPCODE_CLOSE:
-                code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
-                if code not in _FINE_CLOSES:
-                    raise websocket.WebSocketConnectionClosedException(f"closed with {code}")
-                return
+                code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+                if str(code) in FINE_CLOSES and count > FIRST and not names_error(newest):
+                    return
+                last = ", the last one an error" * names_error(newest)
+                raise websocket.WebSocketConnectionClosedException(f"closed with {code} after {count} messages{last}")
+            count, newest = count + 1, data
             self._count("receive", waited, length=len(data))
 
     def _count(self, what: str, began: float, *, length: int = 0, error: Exception | None = None) -> None:

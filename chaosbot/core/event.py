@@ -531,8 +531,11 @@ class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     """What the clients of one stream saw in a metrics interval.
 
     `connects` were accepted, `failed` were not, by kind. `ends` counts connections that the server ended, by close code (``1006``: without
-    a close frame; ``bad_frame``: it broke the protocol; ``too_long``: its message had no end), and those that a hook ended (``on_message``); `broken` are those of them that are
-    errors. `quiet` were left by their client without a single message, where one was expected. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps between messages of one connection, and their age where they carry their time.
+    a close frame; ``bad_frame``: it broke the protocol; ``too_long``: its message had no end; ``error_message``: it closed normally after one that
+    says an error), and those that a hook ended (``on_message``); `broken` are those of them that are errors. Of the others `early` were ended within
+    their first messages, `finished` later. Clients left `quiet` ones without a single message, where one was expected, and `dried` ones in a silence far
+    longer than the stream's gaps were. `open` are connected at its end. Histograms are like those of `IntervalMeasured`: handshakes, gaps
+    between messages of one connection, and their age where they carry their time.
     """
 
     connects: int = 0
@@ -546,6 +549,9 @@ class StreamInterval(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     gap: str = ""
     latency: str = ""
     quiet: int = 0
+    early: int = 0
+    finished: int = 0
+    dried: int = 0
 
 
 class IntervalMeasured(Tagged, frozen=True):

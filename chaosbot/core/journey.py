@@ -234,6 +234,8 @@ class StreamSpec:
         on_message: Called with each message.
         silent: Whether its server has nothing to say to clients that only send. Otherwise a stream on which nothing was ever said makes the run
             inconclusive, and a connection that ends before its first message is an error.
+        finite: Whether its server ends each connection itself when it has said all, though that be one message. Otherwise one whose server ends
+            all of them that soon makes the run inconclusive.
     """
 
     name: str
@@ -249,6 +251,7 @@ class StreamSpec:
     headers: tuple[tuple[str, str], ...] = ()
     on_message: OnMessage | None = None
     silent: bool = False
+    finite: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what no client could perform."""

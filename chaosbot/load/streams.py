@@ -1,10 +1,11 @@
 """WebSocket clients: a trio task each, since a stream is long-lived and its messages are few.
 
 Each connection is a request of the run (planned, started, completed when the handshake was accepted, else failed) with the handshake as its
-latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close (1000, 1001) or before its first
-message, or when an `on_message` hook says that a message is wrong: a token refused after the upgrade is an error. One on which nothing was
-said until its client left is counted as quiet (unless its scenario is `silent`): where that is all that was seen of a stream, the report calls
-the run inconclusive. What its clients saw goes into each metrics interval as a `StreamInterval`.
+latency, and a second one, ``SCENARIO:session``, that fails when the server ends it without a normal close, before its first message or after
+one that says an error, or when an `on_message` hook says that a message is wrong: a token refused after the upgrade is an error. Counted are
+those on which nothing was said until their client left (quiet, unless the scenario is `silent`), that the server ended within their first
+messages (early, unless it is `finite`), and that fell silent: of these the report says when the run is inconclusive. What clients saw goes into
+each metrics interval as a `StreamInterval`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from chaosbot.core import hdr
 from chaosbot.core.event import Noted, StreamInterval, Trouble
 from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
+from chaosbot.core.stream_end import FINE_CLOSES, FIRST, Rhythm, names_error
 from chaosbot.load.closed import MOST_ADDED
 from chaosbot.load.engine import LoadEngine
 from chaosbot.load.hooks import HookWatch, answers, blame, slow
@@ -54,7 +56,8 @@ BAD_FRAME: Final = "bad_frame"
 """How one ended on which the server broke the protocol."""
 TOO_LONG: Final = "too_long"
 """How one ended whose server sent a message without an end."""
-_FINE_CLOSES: Final = {"1000", "1001"}
+ERROR_MESSAGE: Final = "error_message"
+"""How one ended that the server closed normally after a message that says an error."""
 _CHUNK: Final = 1 << 16
 MOST_MESSAGE: Final = 16 << 20
 """A client hangs up (1009) on a server whose message is longer; Node's `ws` takes 100 MiB, Python's `websockets` 1 MiB."""
@@ -77,6 +80,9 @@ class StreamTally:
     ends: Counter[str] = field(default_factory=Counter)
     broken: int = 0
     quiet: int = 0
+    early: int = 0
+    finished: int = 0
+    dried: int = 0
     messages: int = 0
     received: int = 0
     connect: list[float] = field(default_factory=list)
@@ -101,6 +107,9 @@ class StreamTally:
             text(self.gap),
             text(self.latency),
             self.quiet,
+            self.early,
+            self.finished,
+            self.dried,
         )
 
 
@@ -124,6 +133,7 @@ class StreamClients:
         self._nursery: trio.Nursery | None = None
         self._token = os.environ.get(TOKEN_VARIABLE, "")
         self._tallies = {spec.name: StreamTally() for spec in self._specs.values()}
+        self._rhythms = {name: Rhythm() for name in self._specs}
         self._open = Counter[str]()
         self._hooks_told: set[str] = set()
         self._tokenless: set[str] = set()
@@ -227,11 +237,7 @@ class StreamClients:
         fate, detail = Fate.ANSWERED, ""
         status: int | None = 101
         try:
-            spoke, detail = await self._listen(client, spec, number)
-            if not detail:
-                # The server ended it. That is its right after it has spoken, if it says that all is well.
-                detail = "" if client.end in _FINE_CLOSES and spoke else f"closed with {client.end}"
-                self._tallies[name].ends[client.end] += 1
+            detail = await self._listen(client, spec, number)
             if detail:
                 fate, status = Fate.CLOSED, None
                 self._tallies[name].broken += 1
@@ -246,37 +252,57 @@ class StreamClients:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 0.5):
                 await client.leave()
 
-    async def _listen(self, client: StreamClient, spec: StreamSpec, number: int) -> tuple[bool, str]:
-        """Reads until the server ends it; whether it said anything, and what was wrong with a message."""
+    async def _listen(self, client: StreamClient, spec: StreamSpec, number: int) -> str:
+        """Reads until the server ends it; returns what was wrong with a message or with the end, or nothing."""
         clock = self._engine.loop.clock
         for message in spec.messages:
             await client.say(message)
         began = last = clock()
         count, longest = 0, 0.0
+        newest = b""
         try:
             while True:
                 messages = await client.receive()
                 if messages is None:
                     if not count:
                         longest = math.inf  # it ended before its first message: an error, and no gap
-                    return count > 0 or spec.silent, ""
+                    return self._closed(spec, client.end, count, newest)
                 now = clock()
                 for message in messages:
-                    count, gap, last = count + 1, now - last, now
+                    count, gap, last, newest = count + 1, now - last, now, message
                     longest = max(longest, gap)
                     self._heard(spec, message, gap)
+                    self._rhythms[spec.name].heard(gap, now - began)
                     wrong = await self._answer(client, spec, StreamMessage(message, count, number, now - began))
                     if wrong:
-                        return True, wrong
+                        return wrong
         except _TooLong:
             self._tallies[spec.name].ends[TOO_LONG] += 1
-            return True, f"a message of more than {MOST_MESSAGE >> 20} MiB"
+            return f"a message of more than {MOST_MESSAGE >> 20} MiB"
         finally:
             if not (count or client.end or spec.silent):
                 self._tallies[spec.name].quiet += 1
+            if not client.end and self._rhythms[spec.name].broken_by(clock() - last):
+                self._tallies[spec.name].dried += 1
             # A silence that nothing ended is a gap too, or a stream that dried up would have the best ones.
             if clock() - last > longest and not (spec.silent and not count):
                 self._tallies[spec.name].gap.append(clock() - last)
+
+    def _closed(self, spec: StreamSpec, code: str, count: int, newest: bytes) -> str:
+        """The server ended it after so many messages; returns what is wrong with that, or nothing."""
+        tally = self._tallies[spec.name]
+        fine, refused = code in FINE_CLOSES, names_error(newest)
+        tally.ends[ERROR_MESSAGE if fine and refused else code] += 1
+        # To end it is its right after it has spoken, if it says that all is well.
+        if not fine or not (count or spec.silent):
+            return f"closed with {code}"
+        if refused:
+            return f"closed with {code} after a message that says an error"
+        if count <= FIRST and not spec.finite:
+            tally.early += 1
+        else:
+            tally.finished += 1
+        return ""
 
     def _heard(self, spec: StreamSpec, message: bytes, gap_s: float) -> None:
         tally = self._tallies[spec.name]

@@ -255,6 +255,9 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
             times(name, "latency"),
             missing.get(name, ""),
             sum(part.quiet for part in told),
+            sum(part.early for part in told),
+            sum(part.finished for part in told),
+            sum(part.dried for part in told),
         )
         for name in sorted(parts.keys() | missing)
         for told in [parts[name]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from chaosbot.core.check import History
 from chaosbot.core.event import TRIALS, Noted, Steered
+from chaosbot.core.profile import Metric
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
-from chaosbot.report.slo import GENERATOR_LIMIT
+from chaosbot.report.slo import GENERATOR_LIMIT, Promise
 from chaosbot.report.values import FaultRow, Generator, Load, Window
 
 # A baseline that errs more than this is no steady state to compare with.
@@ -61,10 +62,16 @@ def of_generator(generator: Generator | None) -> Reasons:
     return [(Verdict.INVALID, f"the load generator was the limit: {reason}") for reason in generator.reasons]
 
 
-def of_streams(load: Load | None) -> Reasons:
-    """Streams of which nothing is known: that nobody heard anything is no sign that all is well."""
+def of_streams(load: Load | None, promises: Iterable[Promise], *, faulted: bool) -> Reasons:
+    """Streams of which nothing is known: that nobody heard anything is no sign that all is well. One that fell silent breaks the habit that it
+    had, unless a promise says how long it may be silent, or faults (which may cut a message off) happened.
+    """
     rows = load.streams if load is not None else ()
-    return [(Verdict.INCONCLUSIVE, f"stream {one.name}: {one.unknown}") for one in rows if one.unknown]
+    asked = {
+        one.of for one in (Metric.parse(promise.metric) for promise in promises) if one.streams and one.source == "gap"
+    }
+    found = [(one.name, one.unknown or one.dry * (not faulted and not asked & {"", one.name})) for one in rows]
+    return [(Verdict.INCONCLUSIVE, f"stream {name}: {why}") for name, why in found if why]
 
 
 def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]) -> Reasons:

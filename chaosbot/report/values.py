@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from chaosbot.core.stats import Histogram, Interval
+from chaosbot.core.stream_end import FIRST
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Subject, Verdict
 
 NO_FAULT = "no fault"
 """The row of the updates that met none."""
 
+
+SOME: Final = 0.01
+"""Of more than this share of a stream's connections a reader must know (`stream_errors` has the same target)."""
 
 WHOLE_RUN = "whole run"
 """The window of all figures of the load, and of promises where nothing was left out."""
@@ -107,6 +111,7 @@ _ENDS: Final = {
     "bad_frame": "broke the protocol (bad_frame)",
     "too_long": "sent a message of more than 16 MiB (too_long)",
     "on_message": "refused by on_message",
+    "error_message": "closed normally after an error message (error_message)",
 }
 """How connections ended otherwise than by a close frame's code, in words."""
 
@@ -114,6 +119,25 @@ _ENDS: Final = {
 def how_ended(code: str) -> str:
     """How connections of a stream ended, in words."""
     return _ENDS.get(code) or f"closed with {code}"
+
+
+class _Silences(Protocol):
+    @property
+    def early(self) -> int: ...
+    @property
+    def quiet(self) -> int: ...
+    @property
+    def dried(self) -> int: ...
+
+
+def silences(seen: _Silences) -> dict[str, int]:
+    """How many connections said less than they should, in words."""
+    told = {
+        f"ended by the server within {FIRST} messages": seen.early,
+        "without a message": seen.quiet,
+        "fell silent": seen.dried,
+    }
+    return {what: count for what, count in told.items() if count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +149,7 @@ class StreamRow:
         connects: Connections that were accepted.
         failed: Those that were not, by kind.
         ends: Connections that the server ended, by close code.
-        broken: Those of them that are errors: not a normal close, nothing said before it, or a message that a hook refused.
+        broken: Those of them that are errors: not a normal close, nothing or an error said before it, or a message that a hook refused.
         messages: Messages received.
         messages_per_s: The same a second, over the seconds of load.
         received: Their bytes.
@@ -135,6 +159,9 @@ class StreamRow:
         latency: How old messages were that carry their time.
         missing: Why it did not run; empty where it did.
         quiet: Connections that their client left without a single message, where one was expected.
+        early: Connections that the server ended normally within their first messages, where the scenario does not say that it may.
+        finished: Those that it ended normally later.
+        dried: Connections that their client left in a silence far longer than the stream's gaps were.
     """
 
     name: str
@@ -151,20 +178,35 @@ class StreamRow:
     latency: Quantiles
     missing: str = ""
     quiet: int = 0
+    early: int = 0
+    finished: int = 0
+    dried: int = 0
 
     @property
     def trouble(self) -> str:
-        """Why it did not run, or failed connects, the server's closes and silence by kind, in words; empty when there were none."""
+        """Why it did not run, or failed connects, the server's closes and silences by kind, in words; empty when there were none."""
         if self.missing:
             return self.missing
         kinds = [f"{count} failed with {kind}" for kind, count in self.failed.items()]
         ends = [f"{count} {how_ended(code)}" for code, count in self.ends.items()]
-        return ", ".join([*kinds, *ends, *[f"{self.quiet} without a message"] * bool(self.quiet)])
+        return ", ".join([*kinds, *ends, *(f"{count} {what}" for what, count in silences(self).items())])
 
     @property
     def unknown(self) -> str:
         """Why nothing is known of what it says, in words; empty where something is."""
-        if self.missing or self.failed or self.messages:
+        if self.missing:
+            return ""
+        if self._turned_away:
+            them = (
+                "its only connection"
+                if self.early == self.connects == 1
+                else f"{self.early} of {self.connects} connections"
+            )
+            return (
+                f"the server ended {them} normally within {FIRST} messages; look at its token and its subscription, or give a scenario "
+                "whose server has said all by then finite=True"
+            )
+        if self.messages or (self.failed and not self.connects):
             return ""
         if not self.connects:
             return "no client was connected before the run ended; let it run longer, or give it more users"
@@ -174,6 +216,23 @@ class StreamRow:
         return (
             f"{were} accepted and no message came; look at its token and its subscription, let it run longer, "
             "or give a scenario that only sends silent=True"
+        )
+
+    @property
+    def _turned_away(self) -> bool:
+        """Whether the server ended all connections early; or several, some client's again and again, and never one that had gone on."""
+        again = self.early > max(self.peak, FIRST, SOME * self.connects) and not self.finished
+        return again or 0 < self.early == self.connects
+
+    @property
+    def dry(self) -> str:
+        """How it fell silent, in words; empty where it did not, or hardly ever."""
+        if self.dried <= SOME * self.connects or self.gap.max is None:
+            return ""
+        which = f"{self.dried} of its connections" if self.dried > 1 else "a connection"
+        return (
+            f"{which} fell silent, for far longer than any gap before (up to {self.gap.max:.1f} s, while half of the gaps were below "
+            f"{self.gap.p50:.2g} s); say by --slo 'stream_gap_max{{{self.name}}}<TIME' what it may take"
         )
 
 

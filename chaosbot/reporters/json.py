@@ -121,6 +121,8 @@ def _stream(one: StreamRow) -> dict[str, Any]:
         "closes": dict(one.ends),
         "broken": one.broken,
         "quiet": one.quiet,
+        "early": one.early,
+        "dried": one.dried,
         "messages": one.messages,
         "messages_per_s": _number(one.messages_per_s),
         "bytes": one.received,

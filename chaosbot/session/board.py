@@ -40,7 +40,7 @@ from chaosbot.core.event import (
 from chaosbot.core.hdr import decode
 from chaosbot.core.stats import Histogram
 from chaosbot.report import live_seconds
-from chaosbot.report.values import how_ended
+from chaosbot.report.values import how_ended, silences
 from chaosbot.session.run import SERVING, Run
 
 SECONDS_KEPT: Final = 900
@@ -352,7 +352,7 @@ class Board:
             stream.counts["open"] = sum(count for (of, _), count in self._open.items() if of == name)
             stream.errors.update(seen.failed)
             stream.errors.update({how_ended(code): count for code, count in seen.ends.items()})
-            stream.errors.update({"without a message": seen.quiet} if seen.quiet else {})
+            stream.errors.update(silences(seen))
             stream.add_times(seen.gap)
 
     @staticmethod

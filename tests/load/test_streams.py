@@ -34,6 +34,7 @@ from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import StreamRow
 from chaosbot.reporters.html import render_html
 from chaosbot.reporters.json import to_json
+from tests.test_locustfile import start
 
 Serve = Load = Callable[..., Any]
 TOKEN = "token-of-the-market-tests"
@@ -75,7 +76,10 @@ def said(*events: Event) -> bytes:
 
 
 def verdict(done: Any) -> Verdict:
-    return fold(History.of([RunStarted(0.0, "load", "1", 1, "t", ""), *done.events])).verdict
+    """A run's verdict, as far as it is about streams or a promise; nobody recorded its end."""
+    report = fold(History.of([RunStarted(0.0, "load", "1", 1, "t", ""), *done.events]))
+    told = any(reason.startswith("stream ") for reason in report.reasons)
+    return Verdict.FAIL if report.verdict is Verdict.FAIL else Verdict.INCONCLUSIVE if told else Verdict.PASS
 
 
 def drive(load: Load, url: str, duration: str = "3s", **more: Any) -> Any:
@@ -177,6 +181,85 @@ def test_a_close_in_one_segment_with_a_message_is_an_error_with_its_code(
     assert row.broken == row.messages == row.ends["1008"] >= 8
     assert done.errors()["closed"] == row.broken
     assert verdict(done) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (['{"type": "error", "code": "unauthorized"}'], Verdict.FAIL),
+        (["{}", "Unauthorized: who are you?"], Verdict.FAIL),
+        (['{"type": "bye"}'], Verdict.INCONCLUSIVE),
+        (["{}", "{}", '{"done": true, "error": null}'], Verdict.PASS),
+    ],
+    ids=["an error", "an error in words after a greeting", "who knows what", "all of it"],
+)
+def test_what_a_server_said_before_it_closes_normally_decides(
+    serve: Serve, load: Load, texts: list[str], expected: Verdict
+) -> None:
+    async def ends(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(*map(TextMessage, texts), CloseConnection(1000, "")))
+
+    done = alone(load, serve(ends))
+    row = rows(done)["market_stream"]
+    assert verdict(done) is expected
+    assert (row.early == row.connects) is (expected is Verdict.INCONCLUSIVE)
+    assert (row.broken == row.connects == row.ends.get("error_message")) is (expected is Verdict.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("manner", "text", "expected"),
+    [
+        ("on_message=look", "{}", Verdict.INCONCLUSIVE),
+        ("finite=True", "{}", Verdict.PASS),
+        ("finite=True", "", Verdict.FAIL),
+        ("silent=True", "", Verdict.INCONCLUSIVE),
+        ("silent=True, finite=True", "", Verdict.PASS),
+    ],
+)
+def test_a_scenario_says_whether_its_server_may_end_it_soon(
+    serve: Serve, load: Load, tmp_path: Path, manner: str, text: str, expected: Verdict
+) -> None:
+    async def ends(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(*[TextMessage(text)] * bool(text), CloseConnection(1000, "")))
+
+    file = tmp_path / "own.py"
+    file.write_text(JOURNEY.replace("WHAT", "").replace("on_message=look", manner))
+    assert verdict(alone(load, serve(ends), journey=file, streams=())) is expected
+
+
+def test_a_stream_that_dries_up_breaks_its_own_habit(serve: Serve, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaosbot.core.stream_end._BEGINNING_S", 0.0)
+    monkeypatch.setattr("chaosbot.core.stream_end._SHORTEST_S", 0.5)
+
+    async def dries(asked: Any, hand: Any) -> bytes | None:
+        if asked.header("sec-websocket-key") is None:
+            return upgraded(asked)
+        hand.say(upgraded(asked))
+        for _ in range(4):
+            hand.say(said(TextMessage("{}")))
+            await hand.writer.drain()
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(3600)
+        return None
+
+    done = alone(load, serve(dries))
+    row = rows(done)["market_stream"]
+    assert row.dried == row.connects >= 8
+    assert (row.quiet, row.broken, row.unknown) == (0, 0, "")
+    assert f"{row.dried} of its connections fell silent" in row.dry
+    assert verdict(done) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.slow
+def test_in_locust_a_refusal_by_a_text_and_a_normal_close_is_a_failure(serve: Serve, tmp_path: Path) -> None:
+    async def ends(asked: Any, _hand: Any) -> bytes:
+        return upgraded(asked, said(TextMessage('{"type": "error"}'), CloseConnection(1000, "")))
+
+    url = serve(ends).url.removesuffix("/webhook/telegram")
+    run = start(*f"--host {url} --headless -u 2 -r 2 -t 2s MarketStreamUser".split(), folder=tmp_path)
+    told, _ = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert "closed with 1000 after 1 messages, the last one an error" in told
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

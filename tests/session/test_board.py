@@ -203,11 +203,12 @@ def test_the_processes_of_a_load_stand_there_with_host_share_lateness_and_cpu(ru
 
 def test_how_connections_of_a_stream_ended_is_told_in_words(run: Run) -> None:
     board = Board(run, "target")
-    seen = StreamInterval(connects=4, ends={"1006": 1, "4401": 2}, broken=3, quiet=1)
+    seen = StreamInterval(connects=4, ends={"1006": 1, "4401": 2}, broken=3, quiet=1, early=2)
     board.notice(msgspec.structs.replace(frame(0, 5), streams={"prices": seen}))
     (row,) = board.state()["streams"]
     assert row["errors"] == {
         "closed with 4401": 2,
         "dropped without a close frame (1006)": 1,
         "without a message": 1,
+        "ended by the server within 2 messages": 2,
     }

@@ -3,7 +3,8 @@
 import pytest
 
 from chaosbot.core.errors import ConfigError
-from chaosbot.core.event import StreamInterval, TaskInterval
+from chaosbot.core.event import Injected, StreamInterval, TaskInterval
+from chaosbot.core.exchange import Depth, Direction
 from chaosbot.core.profile import threshold_settings
 from chaosbot.core.verdict import Verdict
 from chaosbot.report import fold
@@ -318,6 +319,31 @@ def test_a_stream_that_nobody_heard_a_word_of_is_no_pass(story):
     for well in ({"connects": 2, "quiet": 1, "messages": 1}, {"connects": 2}):
         assert verdict(**well) == (Verdict.PASS, [])
     assert verdict(failed={"status_403": 2}) == (Verdict.FAIL, [])
+
+
+def test_a_stream_whose_server_ends_it_soon_or_that_falls_silent_is_no_pass_unless_a_promise_or_its_habit_says_so(
+    story,
+):
+    def known(*promises, fault=False, **seen):
+        told = story(slo=[{"metric": one, "target": "< 60s"} for one in promises])
+        if fault:
+            told.add(Injected(1.0, "1", "ws_delay", Depth.EXCHANGE, Direction.INBOUND, "x", "applied"))
+        seen = {"messages": 100, "gap": encoded([0.1] * 200)} | seen
+        report = fold(told.load(20, streams={"prices": StreamInterval(**seen)}).history())
+        found = any(reason.startswith("stream prices: ") for reason in report.reasons)
+        assert report.verdict is (Verdict.INCONCLUSIVE if found else Verdict.PASS)
+        return not found
+
+    assert not known(connects=2, early=2)  # nobody got any further
+    assert not known(connects=2, early=1, open=8)  # some client again and again
+    assert known(connects=2, early=1, open=100)  # each client once: its server began anew
+    assert known(connects=3, early=1, finished=1)  # short ones among long ones
+    assert not known(connects=2, dried=1, open=100)
+    assert known("stream_gap_max{prices}", connects=2, dried=1)
+    assert known("stream_gap_max", connects=2, dried=1)
+    assert not known("stream_latency_max{other}", connects=2, dried=1)
+    assert known(fault=True, connects=2, dried=1)
+    assert known(connects=200, dried=1)
 
 
 def test_a_promise_about_streams_that_never_ran_is_no_pass(story):
