@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -251,7 +252,9 @@ def load(
             tls=tls,
         )
         with prepared(run, spec) as environment:
-            require_webhook(environment, platform, secret, variable=secret_env or DEFAULT_SECRET, accepted=accepted)
+            look = partial(
+                require_webhook, environment, platform, secret, variable=secret_env or DEFAULT_SECRET, accepted=accepted
+            )
             samples = Sampling(
                 pid=pid,
                 metrics=metrics or environment.metrics,
@@ -263,5 +266,5 @@ def load(
                 run, environment, cluster, processes, load_spec.secret_env, (journey, corpus), allow
             ) as (count, start_worker):
                 load_spec = replace(load_spec, samples=samples, processes=count)
-                drive_load(run, environment, load_spec, start_worker=start_worker)
+                drive_load(run, environment, load_spec, start_worker=start_worker, look=look)
     raise conclude(run, quiet=quiet, as_json=as_json)

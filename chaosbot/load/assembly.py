@@ -56,6 +56,12 @@ def check(spec: LoadSpec) -> Made:
     return made
 
 
+def asks_platform(made: Made) -> bool:
+    """Whether requests of the platform's own are sent: not those of a person's file alone, and not only clients of streams."""
+    source, cast = made
+    return bool(cast.people) and (isinstance(source, Platform) or not getattr(source, "own", True))
+
+
 def expected_rps(spec: LoadSpec, journeys: Sequence[JourneySpec]) -> float:
     """How many requests a second a load comes to where the target answers at once; users without pauses write a thousand each."""
     _, workload, pacer = spec.shaped()

@@ -18,7 +18,7 @@ from chaosbot.core.arrival import GeneratorHealth
 from chaosbot.core.event import Event, IntervalMeasured, Noted
 from chaosbot.core.platform import EPOCH
 from chaosbot.load.aggregator import RequestCounts
-from chaosbot.load.assembly import assemble, check
+from chaosbot.load.assembly import asks_platform, assemble, check
 from chaosbot.load.engine import RunHooks
 from chaosbot.load.shards import LoadProcesses, connections_of, target_of
 from chaosbot.load.spec import LoadResult, LoadSpec, Wish
@@ -38,6 +38,7 @@ def drive(
     faults: Callable[[], tuple[str, ...]] | None = None,
     wish: Callable[[], Wish] = Wish,
     start_worker: StartWorker = Worker,
+    look: Callable[[], None] = lambda: None,
 ) -> LoadResult:
     """Runs a load.
 
@@ -50,6 +51,7 @@ def drive(
         faults: The faults that are active; intervals carry them.
         wish: What a person wants of the load meanwhile.
         start_worker: Starts the processes that share the plan; those of a cluster run on other machines.
+        look: Makes sure that the target takes the platform's requests; called where any are sent.
 
     Raises:
         TargetRefused: The target is neither loopback nor allowed.
@@ -57,6 +59,8 @@ def drive(
         UsageError: Too few file descriptors, a bad journey file, a figure that the profile does not have.
     """
     made = check(spec)
+    if asks_platform(made):
+        look()
     target = target_of(spec)
     # Shards have descriptors of their own; the largest share is reckoned with room for an uneven split.
     elsewhere = start_worker is not Worker

@@ -74,6 +74,8 @@ class JourneyFile:
 
     def __init__(self, path: Path, platform: Platform, endpoint: Endpoint) -> None:
         self.path = path
+        self.own = False
+        """Whether its requests are its own, and not the platform's."""
         self.renames = False
         """Whether its builder counts requests under other names than their tasks'."""
         source = read_bytes(path, remedy="name a Python file")
@@ -90,7 +92,7 @@ class JourneyFile:
             if function is not None and not callable(function):
                 raise ConfigError(str(path), f"{name} is a {type(function).__name__}; it must be a function")
         self._build: Callable[..., Request] = build or platform.build
-        self._own, self._line, self._watch = build is not None, _line_of(build), HookWatch()
+        self.own, self._line, self._watch = build is not None, _line_of(build), HookWatch()
         self.alike = None if build else platform.alike
         self._specs = self._read(journeys, JourneySpec) if journeys is not None else tuple(platform.journeys())
         self._streams = self._read(streams, StreamSpec) if streams is not None else ()
@@ -111,7 +113,7 @@ class JourneyFile:
         Raises:
             EngineError: The file's builder made a mistake, with its line; nothing can be sent for it.
         """
-        if not self._own:
+        if not self.own:
             return self._build(task, user, ordinal, dice, endpoint)
         what = f"build({task!r})"
         try:

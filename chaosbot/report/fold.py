@@ -81,6 +81,7 @@ def fold(history: History, *, checks: Sequence[str] | None = None) -> Report:
         *reasons.of_findings(findings),
         *reasons.of_assertions(assertions),
         *reasons.of_generator(generator),
+        *reasons.of_refusals(history, load),
         *reasons.of_streams(load, promises, faulted=evidence.faulted),
         *reasons.of_troubles(history, seconds.unreadable, faults, windows),
         *((Verdict.INCONCLUSIVE, reason) for reason in troubled),

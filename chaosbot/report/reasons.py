@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from chaosbot.core.check import History
+from chaosbot.core.check import ACCEPTED, History
 from chaosbot.core.event import TRIALS, Noted, Steered
+from chaosbot.core.outcome import Fate
 from chaosbot.core.profile import Metric
 from chaosbot.core.verdict import Assertion, Finding, Judgement, Severity, Verdict
 from chaosbot.report.figures import measured
+from chaosbot.report.intervals import recorded_whole
 from chaosbot.report.slo import GENERATOR_LIMIT, Promise
 from chaosbot.report.values import FaultRow, Generator, Load, Window
 
@@ -72,6 +74,19 @@ def of_streams(load: Load | None, promises: Iterable[Promise], *, faulted: bool)
     }
     found = [(one.name, one.unknown or one.dry * (not faulted and not asked & {"", one.name})) for one in rows]
     return [(Verdict.INCONCLUSIVE, f"stream {name}: {why}") for name, why in found if why]
+
+
+def of_refusals(history: History, load: Load | None) -> Reasons:
+    """A load of recorded requests that were all refused: whether they should have been nobody said, and nothing else was seen."""
+    settings = history.start.settings if history.start is not None else {}
+    if load is None or load.failed or load.timed_out or settings.get(ACCEPTED) or not recorded_whole(history):
+        return []
+    statuses = Counter(one.outcome.status for one in history.requests if one.outcome.fate is Fate.ANSWERED)
+    if not statuses or not all(status is not None and 400 <= status < 500 for status in statuses):
+        return []
+    told = ", ".join(str(status) for status, _ in statuses.most_common(3))
+    why = f"every request was refused ({told}); look at host and paths, or say by --accept-status {told.split(',')[0]} that this is right"
+    return [(Verdict.INCONCLUSIVE, why)]
 
 
 def of_troubles(history: History, unreadable: int, faults: Sequence[FaultRow], windows: Sequence[Window]) -> Reasons:

@@ -173,6 +173,7 @@ def drive_load(
     *,
     phase: Callable[[], str] | None = None,
     start_worker: StartWorker = Worker,
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     """Drives a load until its profile ends or the run stops.
 
@@ -182,6 +183,7 @@ def drive_load(
         spec: The load; where it goes is filled in, with the secret that its endpoint has.
         phase: The phase that the run is in; figures carry it.
         start_worker: Starts the processes that share the load.
+        look: Makes sure that the target takes the platform's requests; called where any are sent.
     """
     here = start_worker is Worker
     variable = "" if here else spec.secret_env
@@ -204,6 +206,6 @@ def drive_load(
         is_open = spec.profile.workload is Workload.OPEN
         steering.offer_load("rate" if is_open else "users", MOST_RATE if is_open else int(pacer.peak) + MOST_ADDED)
     try:
-        drive(spec, run.emit, run.should_stop, phase=phase, wish=steering.wish, start_worker=start_worker)
+        drive(spec, run.emit, run.should_stop, phase=phase, wish=steering.wish, start_worker=start_worker, look=look)
     finally:
         steering.offer_load("", 0.0)
