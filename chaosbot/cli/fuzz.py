@@ -267,7 +267,7 @@ def fuzz(
                 "only": tuple(case or ()),
             }
             others = 0 if workers is None and cluster is None else workers and workers - 1  # beside this process
-            with worker_processes(run, environment, cluster, others, secret_variable(secret_env), (), allow) as (
+            with worker_processes(run, environment, cluster, others, (secret_variable(secret_env),), (), allow) as (
                 count,
                 start_worker,
             ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,6 +65,7 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.core import units
 from chaosbot.core.check import ACCEPTED
+from chaosbot.core.journey import TOKEN_VARIABLE
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Threshold, threshold_settings
 from chaosbot.core.registry import options_of
@@ -222,8 +224,11 @@ def load(
         promised=tuple(Threshold.parse(text).metric for text in slo or ()),
         processes=processes or 1,
     )
+    needed = [load_spec.secret_env]
     if journey is None:  # running somebody's file is left to the driver, which does it once
-        check(load_spec)
+        _, cast = check(load_spec)
+        if os.environ.get(TOKEN_VARIABLE) and any(one.token_param for one in cast.streams.values()):
+            needed.append(TOKEN_VARIABLE)
     with running(
         "load",
         target or "embedded demo bot",
@@ -262,9 +267,10 @@ def load(
                 health=health or environment.health,
                 circuits=circuits,
             )
-            with worker_processes(
-                run, environment, cluster, processes, load_spec.secret_env, (journey, corpus), allow
-            ) as (count, start_worker):
+            with worker_processes(run, environment, cluster, processes, needed, (journey, corpus), allow) as (
+                count,
+                start_worker,
+            ):
                 load_spec = replace(load_spec, samples=samples, processes=count)
                 drive_load(run, environment, load_spec, start_worker=start_worker, look=look)
     raise conclude(run, quiet=quiet, as_json=as_json)

@@ -129,6 +129,9 @@ class StreamMessage:
         return json.loads(self.data)
 
 
+TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
+"""The environment variable with the token of streams."""
+
 OnMessage: TypeAlias = Callable[[StreamMessage], Iterable[str | bytes] | None]
 """What a client does with a message: returns what it answers (texts), or None. An ``AssertionError`` says that the message is wrong: the
 connection ends and counts as an error of the target. Any other exception, another thing than texts returned, and ten seconds without an end are

@@ -40,7 +40,7 @@ from wsproto.utilities import ProtocolError
 
 from chaosbot.core import hdr
 from chaosbot.core.event import Noted, StreamInterval, Trouble
-from chaosbot.core.journey import StreamAction, StreamMessage, StreamSpec
+from chaosbot.core.journey import TOKEN_VARIABLE, StreamAction, StreamMessage, StreamSpec
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stream_end import FINE_CLOSES, FIRST, Rhythm, names_error
 from chaosbot.load.closed import MOST_ADDED
@@ -49,7 +49,6 @@ from chaosbot.load.hooks import HookWatch, answers, blame, slow
 from chaosbot.load.pending import PendingRequest, RequestLabel
 from chaosbot.load.spec import Wish
 
-TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name
 NO_GOODBYE: Final = "1006"
 """How a connection ended whose server reset or closed it without a close frame (RFC 6455's code for that)."""
 BAD_FRAME: Final = "bad_frame"

@@ -127,7 +127,7 @@ def worker_processes(
     environment: Environment,
     cluster: str | None,
     count: int | None,
-    secret_env: str = "",
+    variables: Sequence[str] = (),
     files: Sequence[Path | None] = (),
     allow: tuple[str, ...] = (),
 ) -> Iterator[tuple[int, StartWorker]]:
@@ -138,7 +138,7 @@ def worker_processes(
         environment: What the run works with; its entry must be reached from each machine.
         cluster: The cluster's address; None for this machine.
         count: How many processes; None is one, on a cluster one for each of its slots.
-        secret_env: The variable with the secret, which each machine must have; empty where there is none.
+        variables: Environment variables with secrets, which each machine must have; empty names count for nothing.
         files: What each machine must have under the same path, beside the files of TLS.
         allow: Hosts beside loopback that may be spoken to.
 
@@ -153,7 +153,7 @@ def worker_processes(
     tls = environment.tls
     more = [Path(name) for name in (tls.ca_file, tls.cert_file, tls.key_file) if name]
     found = (*(path for path in files if path is not None), *more)
-    needs = Requirements(environment.entry, (secret_env,) if secret_env else (), found, allow)
+    needs = Requirements(environment.entry, tuple(filter(None, variables)), found, allow)
     with connected(cluster, needs, count) as machines:
         run.note(
             "cluster",

@@ -272,7 +272,7 @@ def perform(
             accepted=experiment.workload.accept_status,
         )
         with worker_processes(
-            run, environment, cluster, experiment.workload.processes, secret_env, (), experiment.allow_hosts
+            run, environment, cluster, experiment.workload.processes, (secret_env,), (), experiment.allow_hosts
         ) as (count, start_worker):
             run_experiment(run, environment, compiled, secret, count, start_worker, secret_env)
         if experiment.fuzz_s and not run.should_stop():

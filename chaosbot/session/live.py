@@ -49,6 +49,8 @@ LONGEST_WAIT_S: Final = 10.0
 LINGER_S: Final = 1.2
 """Most time that a page gets, once the run is over, to fetch the end; it asks about once a second."""
 PUSH_EVERY_S: Final = 5.0
+FIRST_PUSH_S: Final = 1.0
+"""When figures are sent first, so that a short run knows, too, when nobody takes them."""
 LONGEST_COMMAND: Final = 4096
 SCRAPER_S: Final = 120.0
 """Who scraped the figures so lately will come again for the last ones."""
@@ -341,9 +343,9 @@ class Live:
 
     def _push_often(self, board: Board, run: Run) -> None:
         """Sends the figures every few seconds, and once more at the end."""
-        last = False
+        last, pause = False, FIRST_PUSH_S
         while not last:
-            last = self._pushing.wait(PUSH_EVERY_S)
+            last, pause = self._pushing.wait(pause), PUSH_EVERY_S
             board.fold_safely()
             for pusher in self._pushers:
                 try:

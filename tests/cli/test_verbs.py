@@ -117,6 +117,13 @@ def test_a_smoke_load_passes_as_json_on_the_healthy_bot(chaosbot: Callable, tmp_
     assert report == json.loads((tmp_path / "run" / "report.json").read_text())
 
 
+def test_a_short_run_says_that_nobody_takes_its_figures(chaosbot: Callable) -> None:
+    nobody = "http://127.0.0.1:9/api/v1/write"
+    done = chaosbot("load", "--rate", "20/s", "--duration", "3s", "--remote-write", nobody, "--json", "--quiet")
+    (told,) = (reason for reason in json.loads(done.out)["reasons"] if nobody in reason)
+    assert "the figures were not taken" in told
+
+
 def test_a_load_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
     """Its start is to take less than a quarter of a second of CPU; each of these takes some hundredths."""
     code = f"""

@@ -254,3 +254,24 @@ def test_who_cannot_take_part_is_named_before_anything_is_sent(serve: Serve, das
     with pytest.raises(ConfigError, match=r"worker foreign at .* has Python 3.9, and this is"):
         joined(address, 2, Requirements(target.url))
     assert not target.asked
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_token_of_the_streams_is_named(
+    serve: Serve, dask_cluster: DaskCluster, tmp_path: Path
+) -> None:
+    dask_cluster.add("alpha")
+    target = serve()
+    asked = ["load", target.url, "--platform", "market", "--users", "16", "--cluster", dask_cluster.address]
+    done = subprocess.run(
+        [sys.executable, "-m", "chaosbot", *asked],
+        cwd=tmp_path,
+        env=os.environ | {"WS_AUTH_TOKEN": "of-the-streams"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "worker alpha at" in done.stderr
+    assert "the environment variable WS_AUTH_TOKEN is not set there" in done.stderr
+    assert not target.asked
