@@ -11,6 +11,7 @@ import errno
 import gc
 import importlib
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -251,6 +252,10 @@ def main(begin: Callable[[], None] | None = None) -> None:
     warnings.showwarning = _warn
     warnings.simplefilter("once", RenamedWarning)
     code = _code(begin)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # all is said: one that comes while the process ends changes nothing of its code
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:

@@ -188,6 +188,7 @@ def fuzz(
         raise ConfigError("--guide-include", "says what --guide counts as the target's own code; add --guide")
     prices = read_prices(llm_prices)
     right = read_option("--accept-status", accept_status or (), units.statuses)
+    total_s = read_option("--duration", duration, units.duration)
     accepted(baseline)  # what cannot be read shall not show when the campaign is over
     chosen = choose_seed(seed)
     secret = read_secret(secret_env, embedded_seed=None if target else chosen)
@@ -224,7 +225,7 @@ def fuzz(
         settings=settings,
         quiet=quiet,
         as_json=as_json,
-        total_s=units.duration(duration),
+        total_s=total_s,
         web=web,
         prometheus=prometheus,
         linger=linger,
@@ -249,7 +250,7 @@ def fuzz(
                 tell_addresses(environment.upstreams, outbound, platform, watch.say)
             campaign = {
                 "platform": platform,
-                "duration_s": units.duration(duration),
+                "duration_s": total_s,
                 "max_examples": max_examples,
                 "stages": tuple(name.strip() for name in stages.split(",") if name.strip()),
                 "checks": tuple(check) if check else None,

@@ -33,6 +33,7 @@ from chaosbot.core import units
 from chaosbot.core.case import Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, SecretMissing
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.kit import GONE
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.platform import Platform, platform_of
@@ -172,7 +173,7 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals or not path:
         raise ConfigError(f"--set {text}", "has no value; write PATH=VALUE, e.g. comment.body=hi")
     try:
-        return path, json.loads(value)
+        return path, read_json(value)
     except ValueError:
         return path, value
 

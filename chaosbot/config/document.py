@@ -7,13 +7,13 @@ nothing takes longer than its length explains.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chaosbot.core.errors import MOST_SHOWN, ConfigError
+from chaosbot.core.errors import MOST_SHOWN, ConfigError, brief
+from chaosbot.core.jsontext import read_json
 from chaosbot.files import MOST_DEPTH, check_extent, from_yaml, read_text
 
 
@@ -63,9 +63,23 @@ def _one_line(error: Exception) -> str:
     return words if len(words) <= 4 * MOST_SHOWN else f"{words[: 4 * MOST_SHOWN]}…"
 
 
+def _from_json(text: str) -> Any:
+    """What a JSON document holds; a key that is written twice is an error, as in TOML and YAML, since one of the two would not act."""
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise ValueError(f"the key '{brief(name)}' is written twice")
+            found[name] = value
+        return found
+
+    return read_json(text, table)
+
+
 PARSERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     ".toml": ("TOML", tomllib.loads),
     ".yaml": ("YAML", from_yaml),
     ".yml": ("YAML", from_yaml),
-    ".json": ("JSON", json.loads),
+    ".json": ("JSON", _from_json),
 }

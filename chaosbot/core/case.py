@@ -6,13 +6,13 @@ way of reading. What is expected stands with each case, never "status below 500"
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.verdict import Mechanism, Threat
 
 
@@ -117,7 +117,7 @@ def _same(text: str, wanted: str) -> bool:
     if text == wanted:
         return True
     try:
-        return wanted[:1] in "{[" and bool(json.loads(text) == json.loads(wanted))
+        return wanted[:1] in "{[" and bool(read_json(text) == read_json(wanted))
     except (ValueError, RecursionError):
         return False
 

@@ -6,12 +6,13 @@ the webhook; the *outbound* direction from the bot to the APIs that it calls.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import parse_qsl
+
+from chaosbot.core.jsontext import read_json
 
 EXCHANGE_HEADER: Final = "x-chaosbot-exchange"
 """Carries the exchange id from a driver to the proxy, which strips it; it joins driver, proxy and mock.
@@ -126,7 +127,7 @@ def values_of(exchange: Exchange) -> Any:
         fields = _PART.findall(exchange.body)
         return query | {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in fields}
     try:
-        document = json.loads(exchange.body)
-    except (ValueError, RecursionError):
+        document = read_json(exchange.body)
+    except ValueError:
         return query or None
     return query | document if isinstance(document, dict) else document

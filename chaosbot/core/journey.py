@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from chaosbot.core.dice import Dice
+from chaosbot.core.jsontext import read_json
 
 RECORDED: Final = "corpus"
 """The kind of virtual user that replays recorded requests: whether those are valid is not known."""
@@ -126,7 +126,7 @@ class StreamMessage:
         Raises:
             ValueError: It is none.
         """
-        return json.loads(self.data)
+        return read_json(self.data)
 
 
 TOKEN_VARIABLE: Final = "WS_AUTH_TOKEN"  # noqa: S105 - a variable's name

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from chaosbot.core.case import Case, Expect
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName, shown
 from chaosbot.core.event import ApiCalled
 from chaosbot.core.exchange import UpdateFacts
 from chaosbot.core.journey import DeliveryRules, JourneySpec, StreamSpec, Task
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.registry import Registry, name_of
 from chaosbot.core.verdict import Threat
 
@@ -547,11 +548,11 @@ def unspoken(text: str) -> tuple[str, dict[str, Any]]:
     """
     name, colon, written = text.partition(":")
     try:
-        options = json.loads(written) if colon else {}
+        options = read_json(written) if colon else {}
     except ValueError:
         options = None
     if not isinstance(options, dict):
-        raise ConfigError("platform", f"'{written}' is no JSON object of options")
+        raise ConfigError("platform", f"{shown(written)} is no JSON object of options")
     return name, options
 
 

@@ -10,6 +10,7 @@ import jsonpatch
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Effect, SetBody, Side
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.units import whole
 
 Change = Callable[[Any, Any], None]
@@ -87,8 +88,8 @@ def _find(document: Any, steps: list[str]) -> tuple[Any, Any]:
 
 def _document(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         return None
 
 
@@ -128,7 +129,7 @@ def json_patch(patch: object) -> jsonpatch.JsonPatch:
     """
     if isinstance(patch, str):
         try:
-            patch = json.loads(patch)
+            patch = read_json(patch)
         except ValueError as error:
             raise ValueError(f"patch is no JSON: {error}") from None
     if not isinstance(patch, list) or not patch:

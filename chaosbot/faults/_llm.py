@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -11,6 +10,7 @@ from chaosbot.core.dice import Dice
 from chaosbot.core.effect import Answer, Effect, Point
 from chaosbot.core.exchange import Depth, Direction, Exchange
 from chaosbot.core.fault import Fault
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.llm import (
     SENTENCES,
     Api,
@@ -151,7 +151,7 @@ def _changed(data: bytes, change: Callable[[Any], Any] | None) -> bytes:
     start, end = data.find(b"{"), data.rfind(b"}") + 1
     if change is None or start < 0:
         return data
-    return data[:start] + wire.packed(change(json.loads(data[start:end]))) + data[end:]
+    return data[:start] + wire.packed(change(read_json(data[start:end]))) + data[end:]
 
 
 def refused(

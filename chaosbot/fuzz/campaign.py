@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from chaosbot.core.case import Change
 from chaosbot.core.check import CHECKS
-from chaosbot.core.errors import TargetUnusable
+from chaosbot.core.errors import TargetUnusable, brief
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried, Event, Noted, PhaseChanged, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.plan import Rule
@@ -324,7 +324,7 @@ def see(target: CampaignTarget, recorder: CaseRecorder) -> CampaignStarted:
         refused = target.platform.refusal(outcome.status)
         hint = target.platform.secret_hint(spec.endpoint.secret, spec.secret_env) if refused else "is it the webhook?"
         raise TargetUnusable(
-            f"{spec.address.url}: a valid {spec.platform} update gets {came}; a campaign needs a target that "
+            f"{spec.address.url}: a valid {brief(spec.platform)} update gets {came}; a campaign needs a target that "
             f"acknowledges valid updates; {hint}"
         )
     for health in healths:

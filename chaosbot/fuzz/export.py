@@ -8,12 +8,12 @@ so do those whose signatures expire.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from pathlib import Path
 from typing import Final
 
 from chaosbot.core.errors import EngineError
+from chaosbot.core.jsontext import read_json
 from chaosbot.files import read_text
 from chaosbot.fuzz.findings import MOST_BYTES
 
@@ -36,7 +36,7 @@ def export_pytest(findings: Path, directory: Path) -> int:
     """
     entries = []
     for path in sorted(findings.glob("*/case.json")):
-        value = json.loads(read_text(path, most=MOST_BYTES))
+        value = read_json(read_text(path, most=MOST_BYTES))
         size = sum(len(segment["data_b64"]) for step in value["steps"] for case in step for segment in case["segments"])
         if (
             value["needs_calls"]

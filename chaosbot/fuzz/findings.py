@@ -25,6 +25,7 @@ from typing import Any, Final
 from chaosbot.core.case import Case, Change, Ending, Expect, Reach, Reading, Role, Segment, hide, reveal
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UsageError, shown
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.platform import Endpoint, Platform, platform_of
 from chaosbot.core.verdict import Finding, Mechanism, Threat
 from chaosbot.files import named, read_text
@@ -283,7 +284,7 @@ def read(directory: Path, secret: str) -> Reproducer:
     """
     path = directory if directory.suffix == ".json" else directory / "case.json"
     try:
-        value = json.loads(read_text(path, most=MOST_BYTES, remedy="give the directory of a finding"))
+        value = read_json(read_text(path, most=MOST_BYTES, remedy="give the directory of a finding"))
         if value["schema"] != SCHEMA:
             raise ConfigError(str(path), f"schema {value['schema']!r} is not {SCHEMA!r}; it is of another version")
         try:
@@ -323,7 +324,7 @@ def needs_secret(directory: Path) -> str:
     """The name of the environment variable that the reproducer needs; empty when it needs none."""
     path = directory if directory.suffix == ".json" else directory / "case.json"
     try:
-        value = json.loads(read_text(path, most=MOST_BYTES))
+        value = read_json(read_text(path, most=MOST_BYTES))
         return str(value["secret_env"]) if value["secret"] else ""
     except (UsageError, ValueError, LookupError, TypeError, RecursionError):
         return ""
@@ -466,7 +467,7 @@ def accepted(baseline: Path | None) -> frozenset[str]:
     text = read_text(baseline, most=MOST_BYTES, where=where, remedy="name a list of ids, or a report.json")
     if text.lstrip().startswith("{"):
         try:
-            return frozenset(str(finding["id"]) for finding in json.loads(text)["findings"])
+            return frozenset(str(finding["id"]) for finding in read_json(text)["findings"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"--baseline {baseline}", f"is no report.json ({type(error).__name__})") from None
     return frozenset(line.split("#", 1)[0].strip() for line in text.splitlines()) - {""}

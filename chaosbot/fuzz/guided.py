@@ -28,6 +28,7 @@ from chaosbot.core.case import Case, Change, Expect
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import UsageError, WorkerDied
 from chaosbot.core.event import LoopBlocked, Noted, TargetRaised
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.kit import FRESH, IDS, Path, look, put
 from chaosbot.core.observation import Died, Dropped, Hung
 from chaosbot.core.shape import Shape
@@ -594,7 +595,7 @@ def _remembered(context: CampaignContext) -> list[Acts]:
     """The inputs that the last campaign kept; none where there are none, or another version wrote them."""
     home = _home(context)
     try:
-        told = json.loads(read_text(home, most=_MOST_KEPT_BYTES)) if home is not None and home.exists() else []
+        told = read_json(read_text(home, most=_MOST_KEPT_BYTES)) if home is not None and home.exists() else []
         return [tuple(_act(*act) for act in acts) for acts in told[:_KEPT]]
     except (UsageError, OSError, ValueError, TypeError, RecursionError):
         return []

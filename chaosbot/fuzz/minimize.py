@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chaosbot.core.case import Case, Segment
+from chaosbot.core.jsontext import read_json
 from chaosbot.fuzz.requests import Signer, split, unsigned, with_body
 
 _HUGE: Final = 4_000
@@ -42,8 +43,8 @@ def minimize(case: Case, still: Still, *, attempts: int = 80, sign: Signer = uns
         return attempt if attempt is not None and still(attempt) else None
 
     try:
-        document = json.loads(parts[1])
-    except (ValueError, RecursionError):
+        document = read_json(parts[1])
+    except ValueError:
         return _minimize_bytes(case, parts[1], works, left)
     return _minimize_json(case, document, works, left)
 

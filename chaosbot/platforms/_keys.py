@@ -25,6 +25,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from chaosbot.core.jsontext import read_json
+
 ASYMMETRIC: Final = ("ed25519", "ecdsa", "rsa", "rsa-sha1")
 JWT_NAMES: Final = {
     "ed25519": "EdDSA",
@@ -260,5 +262,5 @@ def jwt_claims(token: str, key: bytes, algorithm: str) -> tuple[dict[str, Any], 
     said, _, signature = token.rpartition(".")
     if not signature or base64url(jwt_signature(key, algorithm, said.encode())) != signature:
         return None
-    head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in said.split("."))
+    head, claims = (read_json(base64.urlsafe_b64decode(part + "==")) for part in said.split("."))
     return head, claims

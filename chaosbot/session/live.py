@@ -33,6 +33,7 @@ from urllib.parse import parse_qs, urlsplit
 from chaosbot.control.push import TIMEOUT_S, Pusher
 from chaosbot.core.errors import ChaosbotError, ConfigError, PortBusy, UsageError
 from chaosbot.core.event import Event
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.units import whole
 from chaosbot.session.run import Run
 from chaosbot.transport.hearing import TimelyHandler
@@ -132,7 +133,7 @@ class _Handler(TimelyHandler, BaseHTTPRequestHandler):
 
     def _command(self, board: Board, body: bytes) -> None:
         try:
-            words = json.loads(body)
+            words = read_json(body)
             if not isinstance(words, dict):
                 raise ConfigError("", "a command is a JSON object")
             if words.get("do") == "quit":
@@ -141,7 +142,7 @@ class _Handler(TimelyHandler, BaseHTTPRequestHandler):
                 raise ConfigError("", "the run is over")
             else:
                 board.steer(words)
-        except (ValueError, RecursionError, ChaosbotError) as error:
+        except (ValueError, ChaosbotError) as error:
             self._text(HTTPStatus.BAD_REQUEST, f"{error}\n")
         else:
             self._text(HTTPStatus.OK, "done\n")

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from chaosbot.core.errors import ConfigError, TargetUnusable
 from chaosbot.core.event import Scalar
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.outcome import Fate, Outcome
 from chaosbot.core.plan import at_path
 from chaosbot.transport.address import USUAL_TLS, Address, Tls
@@ -159,12 +160,14 @@ def probe(
     if not json_path:
         return Probe(ok=True, status=status, seconds=seconds, text=text)
     try:
-        value = at_path(json.loads(body), json_path)
-    except (ValueError, RecursionError):
+        value = at_path(read_json(body), json_path)
+        plain: Scalar = (
+            value if value is None or isinstance(value, (str, int, float)) else json.dumps(value)[:_KEPT_TEXT]
+        )
+    except (ValueError, RecursionError):  # what is written takes a little deeper a call than what is read
         return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: the answer is no JSON")
     except LookupError:
         return Probe(ok=False, status=status, seconds=seconds, text=text, detail=f"{url}: nothing at '{json_path}'")
-    plain: Scalar = value if value is None or isinstance(value, (str, int, float)) else json.dumps(value)[:_KEPT_TEXT]
     return Probe(ok=True, status=status, value=plain, seconds=seconds, text=text)
 
 

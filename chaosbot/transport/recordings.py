@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError
+from chaosbot.core.jsontext import read_json
 from chaosbot.files import read_bytes, yaml_as_json
 
 MOST_BYTES: Final = 1 << 28
@@ -83,11 +84,12 @@ def samples_in(path: Path) -> list[Any]:
     found: dict[str, Any] = {}
     for _, _, _, _, body in _requests(document, str(path)):
         try:
-            value = json.loads(body)
-        except ValueError:
+            value = read_json(body)
+            form = repr(_form(value))
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, (dict, list)):
-            found.setdefault(repr(_form(value)), value)
+            found.setdefault(form, value)
     if not found:
         raise ConfigError(str(path), "holds no request with a JSON body; record one, or give a body as sample=@FILE")
     return list(found.values())[:_SAMPLES]
@@ -105,7 +107,7 @@ def _form(value: Any, name: str = "") -> Any:
 def _document(path: Path) -> Any:
     try:
         text = read_bytes(path, most=MOST_BYTES, remedy="name a recording").decode("utf-8-sig")
-        return json.loads(yaml_as_json(text) if path.suffix in (".yaml", ".yml") else text)
+        return read_json(yaml_as_json(text) if path.suffix in (".yaml", ".yml") else text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             str(path),

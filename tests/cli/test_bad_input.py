@@ -20,6 +20,8 @@ from chaosbot.transport import Address
 TARGET = "http://127.0.0.1:9/webhook"
 DIGITS = "9" * 5000
 """More than Python reads as one number."""
+DEEP = "[" * 100_000
+"""Deeper than Python's parser of JSON follows."""
 
 
 @pytest.fixture
@@ -97,6 +99,9 @@ def busy_port() -> Iterator[int]:
         (["proxy", f"http://127.0.0.1:{DIGITS}"], "is no upstream"),
         (["proxy", TARGET, "--control", f"127.0.0.1:{DIGITS}"], "is no HOST:PORT"),
         (["replay", ".", TARGET, "--bot-api", f"127.0.0.1:{DIGITS}"], "is no HOST:PORT"),
+        (["proxy", TARGET, "--fault", f"json_patch:{DEEP}"], "is nested too deeply"),
+        (["fuzz", TARGET, "--platform", f"json_webhook:{DEEP}"], "is no JSON object of options"),
+        (["fuzz", TARGET, "--duration", "1e3s"], "--duration: '1e': unknown unit"),
         (["fuzz", "--stages", "catalog"], "did you mean 'catalogue'?"),
         (["fuzz", "--bot-api", "10.0.0.1:80"], "loopback"),
         (["fuzz", "--case", "atuh/*"], "--case atuh/*: matches none"),

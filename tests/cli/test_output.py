@@ -223,6 +223,16 @@ def test_a_signal_to_the_whole_group_ends_a_run_as_an_interrupt_does(number: int
         os.killpg(process.pid, 0)
 
 
+def test_a_signal_that_comes_when_all_is_said_changes_nothing() -> None:
+    code = (
+        "import atexit, os, signal, sys; sys.argv = ['chaosbot', 'profiles']\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), number) for number in (signal.SIGTERM, signal.SIGINT)])\n"
+        "from chaosbot.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_is_there_at_once_and_imports_no_verb() -> None:
     code = (
         "import sys; sys.argv = ['chaosbot', '--help']; from chaosbot.__main__ import main\n"

@@ -565,6 +565,8 @@ LAUGHS = "a: &a [1]\n" + "".join(
         (".toml", "a = " + "[" * 3000, "nested too deeply"),
         (".toml", "a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
         (".json", '{"a": ' + "[" * 3000, "nested too deeply|is no JSON"),
+        (".json", '{"rules": [{"fault": "abort:503", "fault": "latency:1s"}]}', "the key 'fault' is written twice"),
+        (".yaml", "rules:\n  - fault: abort:503\n    fault: latency:1s\n", "is no YAML: .*duplicate"),
         (".json", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
         (".yaml", "a: " + "[" * 3000, "nested too deeply"),
         (".yaml", "a: " + "[" * 100_000, "nested too deeply"),

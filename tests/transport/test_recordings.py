@@ -149,6 +149,13 @@ def test_sample_bodies_come_from_the_requests_that_have_one(tmp_path: Path) -> N
         samples_in(written(tmp_path, {"log": {"entries": []}}))
 
 
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_recorded_body_that_is_too_deep_is_no_sample(tmp_path: Path, depth: int) -> None:
+    post = {"method": "POST", "url": "http://h/a", "postData": {"text": "[" * depth + "]" * depth}}
+    with pytest.raises(ConfigError, match="holds no request with a JSON body"):
+        samples_in(written(tmp_path, {"log": {"entries": [{"request": post}]}}))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from chaosbot.core.dice import Dice
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.marker import markers_in
 
 
@@ -99,8 +100,8 @@ class LlmCall:
     def document(self) -> dict[str, Any]:
         """The body as a JSON object; empty where it is none."""
         try:
-            found = json.loads(self.body)
-        except (ValueError, RecursionError):
+            found = read_json(self.body)
+        except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -369,7 +370,7 @@ class ToolCall:
     def values(self) -> Any:
         """The arguments as a value; an empty object where they are no JSON, as an SDK makes of them."""
         try:
-            return json.loads(self.arguments)
+            return read_json(self.arguments)
         except ValueError:
             return {}
 

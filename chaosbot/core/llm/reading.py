@@ -5,12 +5,12 @@ Reading never fails: what is missing is empty, what is no answer says nothing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.llm import Api, LlmCall, Stop
 from chaosbot.core.marker import answer_marks_in
 
@@ -87,8 +87,8 @@ def _documents(body: bytes) -> Iterator[dict[str, Any]]:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return read_json(data)
+    except ValueError:
         return None
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from chaosbot.core.case import Case, Ending, Expect, Reach, Reading, Segment
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.kit import BROKEN, FRAMED, Base, Kit
 from chaosbot.core.verdict import Threat
 
@@ -129,7 +130,7 @@ def _split(kit: Kit) -> Iterator[Case]:
 def _unescaped(body: bytes) -> bytes:
     """A body of JSON with all characters written out; any other as it is."""
     try:
-        return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(read_json(body), ensure_ascii=False, separators=(",", ":")).encode()
     except ValueError:
         return body
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from chaosbot.core.exchange import UpdateFacts
+from chaosbot.core.jsontext import read_json
 from chaosbot.core.marker import MARKER
 from chaosbot.core.platform import Endpoint
 from chaosbot.platforms.telegram._updates import KINDS
@@ -46,7 +47,7 @@ def _root(body: bytes) -> dict[str, Any] | None:
         root = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError):
         try:
-            root = json.loads(body)
+            root = read_json(body)
         except (ValueError, RecursionError):
             return None
     return root if isinstance(root, dict) else None
