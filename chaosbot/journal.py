@@ -300,8 +300,11 @@ class Journal:
             raise UsageError(
                 f"--out {directory}: cannot be written ({error.strerror}); choose a directory of yours"
             ) from None
-        with suppress(OSError), open(directory / IGNORE_FILE, "x", opener=private) as ignored:
-            ignored.write("*\n")
+        # A folder of somebody's own (`--out .`) keeps what it says of its files.
+        self._ignored = directory in self._made
+        if self._ignored:
+            with suppress(OSError), open(directory / IGNORE_FILE, "x", opener=private) as ignored:
+                ignored.write("*\n")
 
     def write(self, event: Event) -> None:
         """Records one event; a journal that is closed already ignores it (a late worker)."""
@@ -356,7 +359,8 @@ class Journal:
         self.discarded = True
         with suppress(OSError):
             (self.directory / EVENTS_FILE).unlink()
-            (self.directory / IGNORE_FILE).unlink(missing_ok=True)
+            if self._ignored:
+                (self.directory / IGNORE_FILE).unlink(missing_ok=True)
             for folder in self._made:
                 folder.rmdir()
 

@@ -291,6 +291,11 @@ def _code(begin: Callable[[], None] | None) -> int:
         if error.errno == errno.ENAMETOOLONG:
             _say(f"{str(error.filename)[:60]}…: the name is too long for this file system; choose a shorter one")
             return 2
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            _say(
+                "no more files can be opened (too many are open); raise the limit (ulimit -n 4096), or use fewer workers"
+            )
+            return 3
         full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
         if full and error.filename is not None:
             _say(

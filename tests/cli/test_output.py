@@ -65,6 +65,13 @@ def test_a_journal_that_cannot_be_written_ends_the_run_with_what_was_kept(tmp_pa
     assert any("events.ndjson: cannot be written (File too large)" in reason for reason in report["reasons"])
 
 
+def test_a_process_that_may_open_no_more_files_says_so(tmp_path: Path) -> None:
+    done = run("ulimit -n 8; exec chaosbot proxy http://127.0.0.1:9 --listen 127.0.0.1:0 --duration 1s", tmp_path)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "no more files can be opened" in done.stderr
+
+
 def test_a_reader_that_goes_away_is_one_line(tmp_path: Path) -> None:
     done = run("chaosbot faults | true; exit ${PIPESTATUS[0]}", tmp_path)
     assert "Traceback" not in done.stderr

@@ -466,3 +466,14 @@ def test_a_journal_that_lacks_all_its_numbers_is_inconclusive(kept: int, tmp_pat
     report = fold(read(path.parent))
     assert report.verdict is Verdict.INCONCLUSIVE
     assert any("carries no number" in reason for reason in report.reasons)
+
+
+def test_a_folder_of_somebodys_own_keeps_what_git_ignores_in_it(tmp_path: Path) -> None:
+    ignored = tmp_path / ".gitignore"
+    Journal(tmp_path).discard()
+    assert not ignored.exists()
+    ignored.write_text("build\n")
+    Journal(tmp_path).discard()
+    assert ignored.read_text() == "build\n"
+    Journal(tmp_path / "made").close()
+    assert (tmp_path / "made" / ".gitignore").read_text() == "*\n"
