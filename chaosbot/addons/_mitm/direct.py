@@ -213,17 +213,10 @@ class DirectHttp(QuickHttp):
                 if connection in self.waiting_for_establishment or connection.error:
                     return None
                 if connection.connected:
-                    parser = self._parser(connection)
-                    idle = type(parser) is Http1Client and parser.request is None and parser.stream_id is None
+                    parser = self._parser_of(connection)
+                    idle = isinstance(parser, Http1Client) and parser.request is None and parser.stream_id is None
                     return connection if idle and not parser.buf and parser.state == parser.read_headers else None
         return None
-
-    def _parser(self, connection: Server) -> Any:
-        """The HTTP/1 client of mitmproxy on a connection; the layers above it are tunnels and TLS."""
-        parser: Any = self.connections[connection]
-        while (below := getattr(parser, "child_layer", None)) is not None:
-            parser = below
-        return parser
 
     def _client(self) -> Any:
         return self.connections[self.context.client]
@@ -245,7 +238,7 @@ class DirectHttp(QuickHttp):
         self.under_way = None
         stream = self._stream(waiting.flow)
         stream.context.server = waiting.server
-        server = self._parser(waiting.server)
+        server = self._parser_of(waiting.server)
         server.stream_id, server.request, server.request_done = stream.stream_id, waiting.flow.request, True
         return stream
 

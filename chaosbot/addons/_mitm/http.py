@@ -33,9 +33,10 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from chaosbot.addons._mitm import MOST_WAITING, SCRIPT
+from chaosbot.addons._mitm.interim import PassingClient
 from chaosbot.addons._mitm.streams import BoundedStream
 from chaosbot.addons.answers import own_error
 from chaosbot.addons.script import Script
@@ -213,19 +214,27 @@ class ScriptedHttp(layers.HttpLayer):
                 self.sockets.reasons[event.connection] = _ANSWERED_IN_HTTP1
                 yield commands.CloseConnection(event.connection)
                 event = events.ConnectionClosed(event.connection)
+            parser = self._parser_of(event.connection) if isinstance(event, events.DataReceived) else None
+            if type(parser) is Http1Client:
+                PassingClient.in_place_of(parser)
             yield from super()._handle_event(event)
             if isinstance(event, events.DataReceived):
-                yield from self._bound_head(self.connections.get(event.connection))
+                yield from self._bound_head(self._parser_of(event.connection))
 
     def _answers_in_http1(self, event: events.DataReceived) -> bool:
         """Whether an upstream that was spoken to in HTTP/2 answers in HTTP/1: h2 would take it for a frame of 4.7 MB and wait."""
         peer = event.connection
         return peer is not self.context.client and peer.alpn == b"h2" and event.data.startswith(b"HTTP/1.")
 
+    def _parser_of(self, connection: Connection) -> Any:
+        """What reads a connection's bytes; on one to an upstream, tunnels and TLS are above it."""
+        parser: Any = self.connections.get(connection)
+        while (below := getattr(parser, "child_layer", None)) is not None:
+            parser = below
+        return parser
+
     def _bound_head(self, parser: Any) -> Commands:
         """Ends a connection whose peer sends a head, a chunk's line or trailers without an end: mitmproxy would keep all of it."""
-        while (below := getattr(parser, "child_layer", None)) is not None:  # upstreams have tunnels and TLS above
-            parser = below
         if not isinstance(parser, Http1Connection) or len(parser.buf) <= MOST_HEAD:
             return
         if parser.state == parser.read_headers:

@@ -82,3 +82,42 @@ def test_a_request_behind_a_chunked_one_is_not_mixed_up_with_it(lab: Lab, faults
     assert replies(lab, CHUNKED + request(b"", path="/two", method="GET"), 2) == [b"/one", b"/two"]
     assert bodies == [b"POST /one HTTP/1.1", b"GET /two HTTP/1.1"]
     assert not lab.troubles
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("count", [1, 3])
+def test_interim_answers_pass_and_the_answer_comes_after_them(lab: Lab, faults: tuple[str, ...], count: int) -> None:
+    lab.faults(*faults)
+    lab.upstream.respond = lambda received: EARLY + b"HTTP/1.1 100 Continue\r\n\r\n" + EARLY + echo(received)
+    data = b"".join(request(b"", path=f"/{number}", method="GET") for number in range(count))
+    with lab.connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(data)
+        got = b""
+        while got.count(b" 200 OK") < count or not got.endswith(b"/%d" % (count - 1)):
+            part = sock.recv(1 << 16)
+            assert part, got
+            got += part
+    parts = got.split(b"HTTP/1.1 ")[1:]
+    assert [part[:3] for part in parts] == [b"103", b"103", b"200"] * count
+    assert [part[-2:] for part in parts[2::3]] == [b"/%d" % number for number in range(count)]
+    assert parts[0] == EARLY.removeprefix(b"HTTP/1.1 ")
+    assert not lab.troubles
+
+
+def test_interim_answers_without_an_end_are_none(lab: Lab) -> None:
+    lab.faults("abort:503;path=/never")
+    lab.upstream.respond = lambda _received: EARLY * 10_000 + answer(b"late")
+    with lab.connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(request(b"", path="/", method="GET"))
+        got = b""
+        while b"HTTP/1.1 502" not in got:
+            part = sock.recv(1 << 16)
+            assert part, got[-300:]
+            got += part
+    assert b"interim answers of more than 256 KiB" in got
+    assert not lab.troubles
