@@ -12,10 +12,11 @@ Rules:
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
+
+from chaosbot.core.jsontext import read_json
 
 FINE_CLOSES: Final = frozenset({"1000", "1001", "1005"})
 """Normal closes; 1005 stands for a close frame without a code, as Node's ``ws`` sends it by default (RFC 6455, 7.1.5)."""
@@ -39,8 +40,8 @@ def names_error(message: bytes) -> bool:
     if len(message) > _MOST_READ:
         return False
     try:
-        whole: Any = json.loads(message)
-    except (ValueError, RecursionError):
+        whole: Any = read_json(message)
+    except ValueError:
         return _ERROR.match(message.decode("utf-8", "replace").lstrip(" \t\r\n[(\"'")) is not None
     one = whole[0] if isinstance(whole, list) and whole else whole
     if isinstance(one, str):
