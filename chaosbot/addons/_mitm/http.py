@@ -331,6 +331,10 @@ class ScriptedHttp(layers.HttpLayer):
             script.most_bytes -= len(data)
         if script.dribble is not None and isinstance(event, ResponseData):
             self.trickles.setdefault(event.stream_id, deque()).append(data)
+            if not script.trickling:
+                # In a moment: where the answer is all there, its end comes first.
+                script.trickling = True
+                yield from self._later(0, partial(self._trickle, event.stream_id, script))
         elif data:
             yield commands.SendData(self.context.client, data)
 
@@ -380,7 +384,10 @@ class ScriptedHttp(layers.HttpLayer):
         waiting = self.trickles.get(stream_id)
         data = b"".join(waiting) if waiting else b""
         size = len(data) if script.released or script.dribble is None else script.dribble.chunk
-        script.trickling = size < len(data)
+        more = (
+            script.dry is None and not script.released
+        )  # of an answer that streams; the pause holds between its pieces as well
+        script.trickling = size < len(data) or (bool(data) and more)
         if data:
             yield commands.SendData(self.context.client, data[:size])
         if script.trickling and script.dribble is not None:
