@@ -89,6 +89,12 @@ class Comparison:
         return not self.worse and Verdict.INVALID in {self.before.verdict, self.after.verdict}
 
     @property
+    def blind(self) -> bool:
+        """Whether the run before says nothing that the later one can be held against."""
+        compared = self.changes or self.kept or self.gone or self.new
+        return self.before.verdict is Verdict.INCONCLUSIVE and not compared
+
+    @property
     def better(self) -> bool:
         """Whether something got better beyond noise and nothing worse."""
         return (
@@ -100,7 +106,7 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         """What the command line returns for it."""
-        return 1 if self.worse else 3 if self.unsure else 0
+        return 1 if self.worse else 3 if self.unsure or self.blind else 0
 
 
 def compare(a: Report, b: Report) -> Comparison:
@@ -254,6 +260,8 @@ def render_comparison(comparison: Comparison) -> str:
         headline = "better"
     elif comparison.unsure:
         headline = "cannot tell, the load generator was the limit"
+    elif comparison.blind:
+        headline = "cannot tell, the run before says nothing that can be compared"
     else:
         headline = "no change that matters"
     basis = "paired: same seed and settings" if comparison.paired else "not paired: seed or settings differ"

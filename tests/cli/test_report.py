@@ -72,6 +72,16 @@ def test_a_run_that_broke_off_is_worse_than_one_that_ended(chaosbot: Callable, r
     assert chaosbot("report", before, after).code == 1
 
 
+def test_a_run_that_says_nothing_is_no_measure_of_a_later_one(
+    chaosbot: Callable, recorded: Callable, tmp_path: Path
+) -> None:
+    before, after = recorded("before"), recorded("after")
+    (tmp_path / before / EVENTS_FILE).write_bytes(b"")
+    done = chaosbot("report", before, after)
+    assert done.code == 3, done
+    assert "cannot tell, the run before says nothing" in done.out
+
+
 def test_a_run_whose_generator_was_the_limit_returns_3(chaosbot: Callable, recorded: Callable) -> None:
     done = chaosbot("report", recorded("before"), recorded("after", 400, late_s=2.0))
     assert done.code == 3, done
