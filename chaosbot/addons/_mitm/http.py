@@ -154,15 +154,15 @@ class ScriptedHttp(layers.HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Commands:
         yield from self._conduct(event)
-        if isinstance(event, events.DataReceived) and self.trickles:
+        if self.trickles:
             yield from self._overflow()
         if self.held or (isinstance(event, events.DataReceived) and self.streams):
             self._regulate(event)
 
     def _overflow(self) -> Commands:
-        """What is to trickle begins to when it is complete; where much waits for that, before."""
+        """An answer trickles as it comes, a request when it is complete; where much of that waits, before."""
         for number, script in tuple(self.scripts.items()):
-            if not script.trickling and sum(map(len, self.trickles.get(number, ()))) > MOST_WAITING:
+            if not script.trickling and self.trickles.get(number):
                 yield from self._trickle(number, script)
             if not script.trickling_up and sum(map(len, self.trickles.get(-number, ()))) > MOST_WAITING:
                 yield from self._trickle_up(number, self.streams[number].flow.server_conn, script)
@@ -331,10 +331,6 @@ class ScriptedHttp(layers.HttpLayer):
             script.most_bytes -= len(data)
         if script.dribble is not None and isinstance(event, ResponseData):
             self.trickles.setdefault(event.stream_id, deque()).append(data)
-            if not script.trickling:
-                # In a moment: where the answer is all there, its end comes first.
-                script.trickling = True
-                yield from self._later(0, partial(self._trickle, event.stream_id, script))
         elif data:
             yield commands.SendData(self.context.client, data)
 
