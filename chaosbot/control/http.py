@@ -85,11 +85,11 @@ class _Base(RequestHandler):
         return None
 
     def prepare(self) -> None:
-        """Refuses browsers, and changes that another site may have sent."""
+        """Refuses browsers, and what another site may have sent, or would read under a name of its own."""
         headers = self.request.headers
         if headers.get("User-Agent", "").startswith("Mozilla/"):
             self._plain(403, "User agent not allowed")
-        elif self.request.method != "GET" and (why := foreign(headers, self.names)):
+        elif why := foreign(headers, self.names):
             self._plain(403, why)
 
     def body(self) -> Any:

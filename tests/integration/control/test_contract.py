@@ -340,8 +340,11 @@ def test_a_proxy_that_is_moved_to_a_foreign_upstream_listens_and_connects_to_nob
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/plan"), ("POST", "/reset"), ("DELETE", "/proxies/one")])
-def test_changes_that_another_site_may_have_sent_are_refused(http, proxy, headers, method, path):
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "/plan"), ("POST", "/reset"), ("DELETE", "/proxies/one"), ("GET", "/plan"), ("GET", "/metrics")],
+)
+def test_what_another_site_may_have_sent_is_refused(http, proxy, headers, method, path):
     assert http.request(method, path, headers=headers).status_code == 403
     assert "one" in http.get("/proxies").json()
 
