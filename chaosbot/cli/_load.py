@@ -79,13 +79,18 @@ def named_profile(text: str) -> tuple[str, dict[str, object]]:
     """A profile's name and options from ``NAME`` or ``NAME:VALUE`` of its primary option.
 
     Raises:
-        ConfigError: No such profile, or one that takes no such value.
+        ConfigError: No such profile, or one that takes no such value; the message names the option.
     """
     name, _, value = text.partition(":")
-    primaries = [field.name for field in options_of(PROFILES.get(name)) if field.metadata["primary"]]
-    if value and not primaries:
-        raise UnknownName.of("value", value, (), where=f"--profile {text}")
-    return name, {primaries[0]: value} if value else {}
+    try:
+        primaries = [field.name for field in options_of(PROFILES.get(name)) if field.metadata["primary"]]
+        if value and not primaries:
+            raise UnknownName.of("value", value, (), where=name)
+        options: dict[str, object] = {primaries[0]: value} if value else {}
+        PROFILES.build(name, options)
+    except ConfigError as error:
+        raise error.inside("--profile") from None
+    return name, options
 
 
 def profile_of(text: str, users: int | None, spawn_rate: str | None, duration: str | None, rate: str | None) -> Profile:

@@ -69,7 +69,12 @@ def busy_port() -> Iterator[int]:
         (["run", TARGET], "127.0.0.1:9"),
         (["run", "resilience", TARGET, TARGET], "one target URL at most"),
         (["run", "--unix", "no.sock", TARGET, TARGET], "one target URL at most"),
-        (["load", "--profile", "soka"], "did you mean 'soak'?"),
+        (
+            ["load", "--profile", "soka"],
+            "--profile: unknown profile 'soka'; did you mean 'soak'? Available: burst, knee, ",
+        ),
+        (["run", "--profile", "nosuch"], "--profile: unknown profile 'nosuch'; Available: burst, knee, "),
+        (["run", "--profile", "steady:1s"], "--profile: rate: '1s': unknown unit 's'"),
         (["load", "--duration", "5"], "has no unit"),
         (["load", "--slo", "p99 around 2s"], "no threshold"),
         (["load", "--abort-on", "errors > many"], "--abort-on: 'errors > many' is no stop condition"),
