@@ -121,9 +121,25 @@ def from_yaml(text: str) -> Any:
         ValueError: It is no YAML, or its aliases make too much of it, be it as values or as merged keys.
         RecursionError: It is nested too deeply, or contains itself.
     """
-    from ruamel.yaml import YAML  # noqa: PLC0415 - most files are none, and this takes a tenth of a second
+    # Most files are none, and this takes a tenth of a second.
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.composer import Composer  # noqa: PLC0415
+
+    class Shallow(Composer):
+        """Stops where it gets too deep: the scanner's time grows with the square of the depth."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MOST_DEPTH + 1:
+                raise RecursionError
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = Shallow
     try:
         root = yaml.compose(text)
         if _written_out(root, {}) > 2 * len(text) + _MOST_ALIASED:

@@ -600,7 +600,7 @@ def test_hostile_files_are_one_line(suffix: str, text: str, says: str, tmp_path:
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".toml", "a\x00b.toml", ".", "/dev/null/x.toml"])
