@@ -5,13 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from threading import Lock
+from typing import Any, Final
 from unittest.mock import patch
 
 from chaosbot.core.dice import Dice
 from chaosbot.workers import Parent
 
 _SAMPLES: Final = 4
+
+_changing: Final = Lock()
+_inside = 0
+_without: Final[list[Any]] = []
 
 
 @contextmanager
@@ -27,13 +32,22 @@ def by_seed_only() -> Iterator[None]:
     if none is None or not hasattr(provider, "_local_constants"):
         yield
         return
-    # What may be drawn is kept by kind, theirs and ours.
-    providers.CONSTANTS_CACHE.cache.clear()
-    try:
-        with patch.object(provider, "_local_constants", none()):
-            yield
-    finally:
+    global _inside  # noqa: PLW0603 - Hypothesis has one provider for all threads, some of which may be in here at once
+    with _changing:
+        _inside += 1
+        if _inside == 1:
+            _without.append(patch.object(provider, "_local_constants", none()))
+            _without[-1].start()
+        # What may be drawn is kept by kind, theirs and ours.
         providers.CONSTANTS_CACHE.cache.clear()
+    try:
+        yield
+    finally:
+        with _changing:
+            _inside -= 1
+            if not _inside:
+                _without.pop().stop()
+            providers.CONSTANTS_CACHE.cache.clear()
 
 
 def match_patterns(parent: Parent, patterns: Sequence[str], seed: int) -> None:
