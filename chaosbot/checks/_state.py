@@ -69,19 +69,29 @@ def counts(plays: Plays) -> dict[int, int]:
     return {place: step for place, step in found[0].items() if all(one.get(place) == step for one in found)}
 
 
-def rises(plays: Plays) -> frozenset[int]:
-    """The places of numbers in the answers that number what is done, whoever does it: each is a little higher than the one before.
+def moves(plays: Plays) -> dict[int, int]:
+    """The places of numbers in the answers that number what is done, or tell what is left, whoever does it, by the least that each differs from the one before.
 
-    Others may do the same meanwhile, so that some are left out; what tells the time rises by more, or stays the same for a while.
+    Others may do the same meanwhile, so that some are left out; what tells the time changes by more, or stays the same for a while.
     """
-    found: list[set[int]] = []
+    found: list[dict[int, int]] = []
     for play in plays:
         if len(play) < _LEAST or len({shape(text) for text in play}) > 1:
-            return frozenset()
+            return {}
         columns = enumerate(zip(*(numbers(text) for text in play), strict=True))
         steps = {place: [later - earlier for earlier, later in pairwise(column)] for place, column in columns}
-        found.append({place for place, row in steps.items() if min(row) > 0 and max(row) <= _HIGHER})
-    return frozenset(set.intersection(*found)) if found else frozenset()
+        up = {place: min(row) for place, row in steps.items() if min(row) > 0 and max(row) <= _HIGHER}
+        down = {place: max(row) for place, row in steps.items() if max(row) < 0 and min(row) >= -_HIGHER}
+        found.append(up | down)
+    places = {place for place in found[0] if len({one.get(place, 0) > 0 for one in found}) == 1} if found else set()
+    return {
+        place: min((one[place] for one in found), key=abs) for place in places if all(place in one for one in found)
+    }
+
+
+def rises(plays: Plays) -> frozenset[int]:
+    """The places of numbers that number what is done: each is a little higher than the one before (`moves`)."""
+    return frozenset(place for place, step in moves(plays).items() if step > 0)
 
 
 def limit(plays: Plays) -> int | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from chaosbot.checks._cases import Violation
-from chaosbot.checks._state import StateCheck, bounded, counts, limit, numbers, rises, shape
+from chaosbot.checks._state import StateCheck, bounded, counts, limit, moves, numbers, shape
 from chaosbot.core.event import StateTried
 from chaosbot.core.verdict import RootCause, Severity, Threat
 
@@ -103,9 +103,12 @@ def _same_number(tried: StateTried) -> Violation | None:
             columns = list(zip(*(numbers(text) for text in play), strict=True))
             shared += [
                 max(columns[place], key=columns[place].count)
-                for place in rises(tried.alone)
-                if len(set(columns[place])) < len(play) and _falls_short(columns[place])
+                for place, step in moves(tried.alone).items()
+                if len(set(columns[place])) < len(play) and _falls_short(columns[place], step)
             ]
+    # What there is less of may have been put back by others meanwhile.
+    if all(step < 0 for step in moves(tried.alone).values()) and 2 * len(shared) <= len(tried.seen):
+        return None
     if not shared:
         return None
     return _counts_less(
@@ -113,12 +116,15 @@ def _same_number(tried: StateTried) -> Violation | None:
     )
 
 
-def _falls_short(told: Sequence[int]) -> bool:
-    """Whether who came last was told a number that is too low for as many as came before.
+def _falls_short(told: Sequence[int], step: int) -> bool:
+    """Whether who came last was told a number that is too near for as many as came before.
 
     What tells how many there are by now may tell two the same, and is right in the end; a place in a table goes up and down.
     """
-    return max(told) <= told[-1] < told[0] + len(told) - 1
+    # What is numbered rises by one at least, whatever others do.
+    least = step if step < 0 else 1
+    far = [(number - told[0]) / least for number in told]
+    return max(far) <= far[-1] < len(told) - 1
 
 
 def _begins_anew(told: Sequence[int], step: int) -> bool:

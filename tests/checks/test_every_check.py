@@ -919,6 +919,18 @@ def test_a_number_that_two_are_told_is_lost_where_who_comes_last_is_told_too_low
 
 
 @pytest.mark.parametrize(
+    ("told", "lost"), [((70, 67, 67, 67), True), ((70, 67, 61, 58), False), ((70, 67, 67, 79), False)]
+)
+def test_what_is_left_and_told_to_two_is_lost_where_too_much_is_left_in_the_end(
+    told: tuple[int, ...], lost: bool
+) -> None:
+    alone = [[f"Take 3 bags; {number} are left." for number in (90, 87, 81, 78)]]
+    tried = memory("users-at-once", alone, [[f"Take 3 bags; {number} are left." for number in told]])
+    judgement = CHECKS.build("no_lost_update").judge(History.of([START, SEES, tried]))
+    assert bool(judgement.findings) is lost
+
+
+@pytest.mark.parametrize(
     ("plays", "lost"),
     [
         (["12345123", "12345678", "12345678"], False),  # others have put it back to nothing
