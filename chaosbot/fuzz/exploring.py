@@ -82,6 +82,8 @@ _SHOWN: Final = re.compile(r"(?<!\w)[«\"“„`']([^«»\"“”„`'\n]{1,40})
 """What may be an example of an answer: what stands in quotes, and what begins and ends with a digit, one after another (``25/12 20:00``)."""
 _LISTED: Final = re.compile(r"(?:[:：]\s+|\()([^:：\n()]{1,80}(?::\d[^:：\n()]{0,40})?)[.!?)]*\s*$", re.MULTILINE)
 """What a line ends with behind a colon, or in brackets: examples of answers, or what may be chosen."""
+_LONE: Final = re.compile(r"(?<!\S)([-–—.+*_])(?=[\"')\].,;!?]*\s*$)", re.MULTILINE)
+"""A sign that stands alone at the end of a line (``an e-mail address, or -``): what is said by who has none."""
 _LEADING: Final = re.compile(r"^(?:[^\W\d]{1,3}\.? )+(?=[^\W\d]*\d)")
 """Short words before an example (``or 25/12``, ``z. B. 10:00``)."""
 _COMPLETE: Final = re.compile(r"(?<![\w/.:])(/\w{1,32}[ \u00a0](?=\S*\d)[\w-]{4,64})(?![\w-])", re.ASCII)
@@ -628,7 +630,7 @@ def _answers(text: str) -> list[str]:
     ranges = [str(min(int(low) + 1, int(high))) for low, high in RANGE.findall(text) if int(low) < int(high)]
     shown = [quoted or digits for quoted, digits in _SHOWN.findall(text)]
     examples = [one for one in listed if any(map(str.isdigit, one))]
-    found = dict.fromkeys([*complete(text), *examples, *shown, *ranges, *(one for one in listed if one)])
+    found = dict.fromkeys([*complete(text), *examples, *shown, *ranges, *_LONE.findall(text), *filter(None, listed)])
     return [one for one in found if not MARKER.search(one)]
 
 

@@ -87,6 +87,8 @@ def test_what_was_said_in_an_answer_alone_may_be_a_thing() -> None:
         ("How many seats? From 1 to 6.", ["2"]),
         ("Which one: cat, dog?", ["cat", "dog"]),
         ("Which day? (DD.MM.YYYY)", []),
+        ("E-mail? (if none -)", ["-", "if none -"]),
+        ("Well - what is it called?", []),
         ("How much? Say 10 (/cancel to leave it)", ["10"]),
     ],
 )
