@@ -26,6 +26,8 @@ from chaosbot.fuzz.voices import NOBODYS, Answer, Dialogue, Speaker, Voices, nam
 
 _PEOPLE: Final = 5
 """So many users ask for one thing."""
+_SOME: Final = 3
+"""So many are asked first: of a thing that there is one of, or two, the last is told something else."""
 _LOOK: Final = 4
 """So often it is looked whether one of several things (an hour) can be had."""
 _CONTENDED: Final = 6
@@ -82,7 +84,7 @@ class Contention:
             few = self.voices.side_by_side(self._fewest, reversed(alike.values()))
             others = [one for one in actions if one.lines[-1] not in known]
             rest = dict.fromkeys(one for one in (*few, *about, *others) if one not in scarce)
-            begun += [hands.submit(self._contended, one) for one in list(rest)[: _MOST_ACTIONS - len(scarce)]]
+            begun += [hands.submit(self._looked, one) for one in list(rest)[: _MOST_ACTIONS - len(scarce)]]
             for one in begun:
                 one.result()
 
@@ -184,6 +186,15 @@ class Contention:
         if owner.entry:
             self.voices.ask(other, ENTRY)
 
+    def _looked(self, action: Dialogue) -> None:
+        """Has few people ask for it; where each is told the same, all of them ask for it when everything was looked at."""
+        told = self._one_by_one(self._around(action, _SOME)[0]) if not self.voices.clock.over() else []
+        if len(set(told)) > 1:
+            self._contended(action)
+        elif any(told):
+            with self.voices.lock:
+                self.voices.again.append(partial(self._contended, action))
+
     def _contended(self, action: Dialogue) -> None:
         if self.voices.clock.over():
             return
@@ -234,7 +245,7 @@ class Contention:
             people = list(hands.map(self.voices.ready, [action] * _PEOPLE))
         return [(who, press) for who in people if press.text in who.buttons], ()
 
-    def _around(self, action: Dialogue) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
+    def _around(self, action: Dialogue, people: int = _PEOPLE) -> tuple[list[tuple[Speaker, Step]], tuple[str, ...]]:
         """Users who may all ask for one thing, and what each then says; and whose chats may be told of it besides.
 
         The thing is what one of them has begun, in their group or under the number that was told, or else a button that all are shown.
@@ -246,8 +257,8 @@ class Contention:
             # They mean somebody else's thing, whose maker may be told of it, and may do with it what others must not.
             made, as_far = replace(action, lines=action.lines[: nth + 1]), action.lines[nth] in self._as_far
             with ThreadPoolExecutor(1 + _PEOPLE, "fuzz-state-people") as hands:
-                owner, *others = hands.map(self.voices.ready, [made] * (1 + _PEOPLE * as_far))
-            others = others or [self.voices.new() for _ in range(_PEOPLE)]
+                owner, *others = hands.map(self.voices.ready, [made] * (1 + people * as_far))
+            others = others or [self.voices.new() for _ in range(people)]
             for who in others:
                 who.entry = owner.entry
                 if action.lines[nth] != ENTRY:
@@ -258,31 +269,31 @@ class Contention:
         action = self._chosen_otherwise(action)
         last, first = action.lines[-1], self.voices.ready(action)
         if first.group is not None:
-            others = [replace(first, user=self.voices.new().user) for _ in range(_PEOPLE - 1)]
+            others = [replace(first, user=self.voices.new().user) for _ in range(people - 1)]
             return [(who, at_hand(last, first.buttons, first.told, first.choice)) for who in (first, *others)], ()
         with ThreadPoolExecutor(_PEOPLE, "fuzz-state-people") as hands:
-            people = [first, *hands.map(partial(self.voices.ready, choice=first.choice), [action] * (_PEOPLE - 1))]
+            around = [first, *hands.map(partial(self.voices.ready, choice=first.choice), [action] * (people - 1))]
         meant = at_hand(last, first.buttons, first.told, first.choice)
-        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])) and _own(meant, first, people[1:]):
+        if last.pressed and chosen(last) and any(map(_made, action.lines[:-1])) and _own(meant, first, around[1:]):
             # What one has made others are shown by it, in whatever way.
-            return [(who, meant) for who in people], ()
-        shown = [data for data in first.buttons if all(data in who.buttons for who in people)]
+            return [(who, meant) for who in around], ()
+        shown = [data for data in first.buttons if all(data in who.buttons for who in around)]
         with self.voices.lock:
             alike = [data for data in shown if kind_of(data) == kind_of(last.text)]
             fresh = [data for data in alike if data not in self._taken] or alike
             self._taken.update(fresh[-1:])
         # The later ones are less often taken, or past.
         if last.pressed and chosen(last) and fresh:
-            return [(who, replace(last, text=fresh[-1])) for who in people], ()
+            return [(who, replace(last, text=fresh[-1])) for who in around], ()
         if any(map(chosen, action.lines[:-1])):
-            rows = [[data for data in who.buttons if kind_of(data) == kind_of(last.text)] for who in people]
+            rows = [[data for data in who.buttons if kind_of(data) == kind_of(last.text)] for who in around]
             if last.pressed and chosen(last) and len(set(map(len, rows))) == 1 and len(rows[0]) > 1:
                 # The data may name who presses as well: what stands in the same place is the same (an hour).
                 place = -1 - next(self._turns) % len(rows[0])
-                return [(who, replace(last, text=row[place])) for who, row in zip(people, rows, strict=True)], ()
-            return [(who, last) for who in people], ()
+                return [(who, replace(last, text=row[place])) for who, row in zip(around, rows, strict=True)], ()
+            return [(who, last) for who in around], ()
         # What each is shown is their own; a group is shown what one of its members has begun.
-        return self._around(replace(action, group=True))
+        return self._around(replace(action, group=True), people)
 
     def _chosen_otherwise(self, action: Dialogue) -> Dialogue:
         """The same with other choices on the way to the last one (another day): there is only so much to be had at each place."""

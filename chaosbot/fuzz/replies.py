@@ -43,6 +43,8 @@ _TIMES: Final = 8
 """A target whose replies come whole and at once is quiet after so many times what they take."""
 _FRESH: Final = 12
 """Who has asked no more often than this is nobody to whom others' doings are told."""
+_MOSTLY: Final = 0.85
+"""Such a part of the last replies is no later than is waited for; who is silent once is asked again where it matters."""
 _FEW: Final = 8
 """So many replies say how slow the target is now."""
 _HABIT: Final = 40
@@ -133,11 +135,11 @@ class ReplyWatch:
 
     @property
     def brief_s(self) -> float:
-        """How long a first reply is waited for by who asks much and has others ask meanwhile: by what the last replies took, in seconds.
+        """How long a first reply is waited for by who asks much and has others ask meanwhile: by what most of the last replies took, in seconds.
 
-        What else was asked before made the target slower than it is now.
+        What else was asked before made the target slower than it is now, and one that is late holds nobody up.
         """
-        return _patience_s(self._delays.quantile(0.98, self._delays.since(_FEW))) if self._delays else _FIRST_S
+        return _patience_s(self._delays.quantile(_MOSTLY, self._delays.since(_FEW))) if self._delays else _FIRST_S
 
     @property
     def usual_s(self) -> float:

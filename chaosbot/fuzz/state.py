@@ -6,7 +6,7 @@ Rules:
   numbers that it tells. A dialogue is a few such lines; the last one is its action; ``{n}`` stands for the number that was told last.
 - Each trial has controls: the same dialogue, by somebody new, one step after another. What is in doubt has two that
   agree, or nothing follows.
-- Conversations, which all may share, are tried with nobody beside them; all others beside other stages, each in chats of its own.
+- All trials go on beside other stages, each in chats of its own; conversations, which all may share, once more with nobody beside them.
 - Races are matters of chance: each is tried once, and a few times where that is in doubt or time is left; all tries stand in the event.
 - Nothing is judged here: `StateTried` says what was asked and answered, checks judge the history.
 """
@@ -15,23 +15,25 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from itertools import product
 from threading import Event
 from time import monotonic, sleep
 from typing import Final
 
 from chaosbot.checks._likeness import commands_in
-from chaosbot.checks._state import counts, limit, numbers, rises, shape
+from chaosbot.checks._state import counts, limit, moves, numbers, rises, shape
 from chaosbot.core.case import Case
 from chaosbot.core.event import ApiCalled, CaseTried, Noted
 from chaosbot.fuzz.between import Between
 from chaosbot.fuzz.contention import Contention
 from chaosbot.fuzz.context import CampaignContext
+from chaosbot.fuzz.conversations import SAID, Conversations
 from chaosbot.fuzz.exploring import Way, deed_of, ways_of
+from chaosbot.fuzz.making import deeds_in
 from chaosbot.fuzz.replies import POLL_S, speaks, without_echo
 from chaosbot.fuzz.requests import renumbered
 from chaosbot.fuzz.sharing import Sharing
@@ -39,12 +41,11 @@ from chaosbot.fuzz.spec import Clock, TimeIsUp
 from chaosbot.fuzz.stages import make_ahead, observe
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.things import Things
-from chaosbot.fuzz.usages import NUMBER, TEXT, usages
+from chaosbot.fuzz.usages import TEXT, usages
 from chaosbot.fuzz.voices import (
     FIRST_USER,
     KEPT,
     TRIES,
-    Answer,
     Dialogue,
     Speaker,
     Voices,
@@ -69,12 +70,20 @@ _MOST_ORDERS: Final = 16
 _MOST_PRESSED: Final = 6
 _LEAST: Final = 0.08
 """The part of the campaign's time that is left to what bears nobody beside it, however late it is."""
+_FIRST: Final = 0.5
+_MAIN: Final = 0.8
+_UNDISTURBED: Final = 0.5
+"""The parts of the time left after which what counts begins beside what is scarce, after which both end, and that is left to what bears no other trial."""
+_SILENT: Final = 0.3
+"""The part of the campaign's time in which trials keep still for other stages, most of it for the catalogue."""
+_SLOWLY: Final = (12, 0.12)
+"""So many replies of a slow target that takes, and the part of the campaign's time that it gets at most for that."""
 _FIRST_QUIET: Final = 40_000
 """The number of the first one who speaks in a trial that bears nobody beside it, so that they are nobody who speaks in another one."""
 _LEARNING: Final = 0.4
 """The part of the stage's time in which ways are explored, where nothing has done so before."""
-_CONVERSATIONS: Final = 4
-"""So many conversations are tried."""
+_CONVERSATIONS: Final = 2
+"""So many conversations are tried beside others, in which each has to be begun by several."""
 _SLOWED_S: Final = 1.2
 """So long the first answer is held up: longer than a target waits that gives up its order after a moment."""
 _ALONE: Final = 8
@@ -86,10 +95,6 @@ _SIGN: Final = re.compile(r"(?<!\S)([^\w\s/.,;:!?()\[\]{}<>«»\"'“”„—�
 _CAPITALS: Final = r"(?<![\w/.:])/{}[ \u00a0]+((?=\S*[^\W\d_]{{2}})[^\W_]{{3,20}})(?!\S)"
 _MOST_LITERAL: Final = 4
 _HELP: Final = ("start", "help")
-
-
-_SAID: Final = (Step(TEXT, ours=True), Step(NUMBER, ours=True))
-"""What is said where a target may have asked for something: most questions take one of them."""
 
 
 def begin_state(context: CampaignContext) -> StateTrials:
@@ -133,28 +138,39 @@ class StateTrials(Voices):
             self.learned.set()
         self.abreast = _ABREAST
         things, between, sharing, contention = Things(self), Between(self), Sharing(self), Contention(self)
-        turns: tuple[tuple[float, tuple[Callable[[], None], ...]], ...] = (
-            # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
-            (0.35, (contention.run, things.issued, between.told_once, self.order)),
-            (0.5, (self.at_once, self.shared_numbers)),
-            (0.7, (things.made, things.interleaved, between.run, sharing.run)),
-            # Nothing else may be made meanwhile.
-            (0.5, (things.undisturbed,)),
-            (1.0, (self.operators, self.try_again)),
+        first = (contention.run, things.issued, between.told_once, self.order)
+        then = (
+            *(self.at_once, self.shared_numbers, self.conversations),
+            *(things.made, things.interleaved, between.run, sharing.run),
         )
-        for share, turn in turns:
-            left = self.context.until - monotonic()
-            if left <= 0:
-                break
-            # No trial leaves nothing to those that come after it.
-            self.clock = self.until(left * share)
-            with ThreadPoolExecutor(len(turn), "fuzz-state-trials") as hands:
-                for begun in [hands.submit(trial) for trial in turn]:
-                    begun.result()
+        # No trial leaves nothing to those that come after it.
+        self.clock = self.until(self._left_s() * _MAIN)
+        with ThreadPoolExecutor(len(first) + len(then), "fuzz-state-trials") as hands:
+            # What is scarce first, then what counts: of everything at once, nothing would be done in a short time.
+            begun = [hands.submit(trial) for trial in first]
+            alone_s = self.clock.left() - self._left_s() * _FIRST
+            while not all(one.done() for one in begun) and self.clock.left() > alone_s:
+                sleep(POLL_S)
+            for one in [*begun, *(hands.submit(trial) for trial in then)]:
+                one.result()
+        # Nothing else may be made meanwhile.
+        self.clock = self.until(self._left_s() * _UNDISTURBED)
+        things.undisturbed()
+        self.clock = self.until(self._left_s())
+        with ThreadPoolExecutor(2, "fuzz-state-trials") as hands:
+            for one in [hands.submit(trial) for trial in (self.operators, self.try_again)]:
+                one.result()
         text = f"{len(self.alone)} dialogues were learned, {self.done} trials done"
         self.context.recorder.emit(
             Noted(self.context.recorder.now(), "state", text, {"dialogues": [str(one) for one in list(self.alone)]})
         )
+
+    def _left_s(self) -> float:
+        """How long may still be spoken, in seconds."""
+        left = self.context.until - monotonic()
+        if "catalogue" in self.context.spec.stages and not self.context.recorder.by_stage["catalogue"]:
+            left = max(left / 2, left - _SILENT * self.context.spec.duration_s)
+        return max(0.0, left)
 
     # ── learning ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,9 +186,9 @@ class StateTrials(Voices):
         # In answer to somebody, and as people forget to.
         self._try([Dialogue((Step(sign),), group=True, answers=to) for sign in self._signs() for to in (True, False)])
         # What was begun before, where all share one conversation, ends with the first ones.
-        for said in _SAID:
+        for said in SAID:
             self.one(Dialogue((said,)))
-        plain = [Dialogue((said,), group=group) for group in (False, True) for said in _SAID for _ in range(2)]
+        plain = [Dialogue((said,), group=group) for group in (False, True) for said in SAID for _ in range(2)]
         for dialogue, answer in zip(plain, self.side_by_side(self.one, plain), strict=True):
             self.plain[dialogue.group, dialogue.lines[0]].append(answer.text)
         # Groups are explored beside this, so that their ways are taken last.
@@ -244,6 +260,11 @@ class StateTrials(Voices):
             if key in seen:
                 del self.alone[dialogue]
             seen.add(key)
+
+    def conversations(self) -> None:
+        """Conversations that are known, in turns."""
+        trials = Conversations(self, self.plain)
+        trials.run(trials.known()[:_CONVERSATIONS])
 
     # ── order ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -351,36 +372,38 @@ class StateTrials(Voices):
         return [answer.text for answer in self.play(action, times=times)]
 
     def shared_numbers(self) -> None:
-        """Several users do the same at once, where the target numbers what all of them do: no two get one number."""
-        self.side_by_side(self._numbered_at_once, [one for one in self.deeds() if numbers(self.alone[one].text)])
+        """Several users do the same at once, where the target numbers what all of them do, or tells what is left: no two get one number."""
+        # One of each command: with another argument it counts the same.
+        deeds = {deeds_in(one.lines): one for one in reversed(self.deeds()) if numbers(self.alone[one].text)}
+        self.side_by_side(self._numbered_at_once, list(deeds.values())[::-1])
 
     def _numbered_at_once(self, action: Dialogue) -> None:
         before, now = numbers(self.alone[action].text), numbers(self.one(action).text)
-        if not any(later > earlier for earlier, later in zip(before, now, strict=False)):
+        if not any(later != earlier for earlier, later in zip(before, now, strict=False)):
             return
         alone = self.in_turn(action, _LOOK)
-        if not rises([alone]) or self.clock.over():
+        if not moves([alone]) or self.clock.over():
             return
 
         def control() -> list[str]:
             began = monotonic()
             again = self.in_turn(action, _AT_ONCE + 2)
-            numbered = rises([again]) and not self._rises_by_itself(action, again, monotonic() - began)
+            numbered = moves([again]) and not self._moves_by_itself(action, again, monotonic() - began)
             return again if numbered else []
 
         self.tried("users-at-once", action, [alone], control, lambda: self._together(action))
         self._edited(action, alone)
 
-    def _rises_by_itself(self, action: Dialogue, alone: Sequence[str], took_s: float) -> bool:
-        """Whether what rises while several do the same does so, in as long a time, while nobody does: others' doings are counted there as well."""
+    def _moves_by_itself(self, action: Dialogue, alone: Sequence[str], took_s: float) -> bool:
+        """Whether what changes while several do the same does so, in as long a time, while nobody does: others' doings are counted there as well."""
         until = monotonic() + took_s
         while monotonic() < until and not self.clock.over():
             sleep(POLL_S)
         first, last, later = map(numbers, (alone[0], alone[-1], self.one(action).text))
-        places = rises([alone])
         return self.clock.over() or not all(
-            len(later) > place and later[place] - last[place] - 1 <= _BY_OTHERS * (last[place] - first[place])
-            for place in places
+            len(later) > place
+            and (later[place] - last[place]) / step - 1 <= _BY_OTHERS * (last[place] - first[place]) / step
+            for place, step in moves([alone]).items()
         )
 
     def _together(self, action: Dialogue) -> list[str]:
@@ -492,7 +515,9 @@ class _Quiet(Voices):
             if until.over():
                 return
         self.commands = self.trials.commands
-        whole = self.until(max(until.left(), _LEAST * self.context.spec.duration_s))
+        duration_s, (replies, most) = self.context.spec.duration_s, _SLOWLY
+        slowly_s = min(replies * self.context.target.watch.usual_s, most * duration_s)
+        whole = self.until(max(until.left(), _LEAST * duration_s, slowly_s))
         with self.trials.silent():
             for share, trial in ((0.4, self.crossed), (1.0, self.conversations)):
                 self.clock = self.until(whole.left() * share)
@@ -551,70 +576,24 @@ class _Quiet(Voices):
     # ── conversations ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def conversations(self) -> None:
-        """What one begins nobody else ends: a text after a command is somebody's own, in private and in a group."""
-        own = [one for one in list(self.alone) if not one.group and not one.admin]
-        likely = [
-            (replace(one, lines=one.lines[:-1]), one.lines[-1])
-            for one in own
-            if len(one.lines) > 1 and one.lines[-1] in _SAID
-        ]
-        # Where all share one conversation, another may have ended somebody's: they are looked at one at a time, questions first.
-        openers = sorted(
-            (one for one in own if not one.lines[-1].ours), key=lambda one: not _QUESTION.search(self.alone[one].text)
-        )
-        others = [(one, said) for one in openers[:_ALONE] for said in _SAID if (one, said) not in likely]
-        begun: dict[str, tuple[Dialogue, Step]] = {}
+        """Where all share one conversation, another may have ended somebody's: what begins one is looked for with nobody beside, questions first."""
+        trials = Conversations(self, self.plain)
+        known = trials.known()
+        trials.run(known[_CONVERSATIONS:] or self._begun(trials))
+        for opener, said in known[:_CONVERSATIONS]:
+            trials.private(opener, said)
+
+    def _begun(self, trials: Conversations) -> list[tuple[Dialogue, Step]]:
+        own = [one for one in list(self.alone) if not one.group and not one.admin and not one.lines[-1].ours]
+        openers = sorted(own, key=lambda one: not _QUESTION.search(self.alone[one].text))
         until = monotonic() + self.clock.left() * _DOUBTFUL
-        for pair in [*likely, *others]:
-            if monotonic() >= until or len(begun) >= _CONVERSATIONS or (begun and pair not in likely):
+        for opener, said in product(openers[:_ALONE], SAID):
+            if monotonic() >= until:
                 break
-            # Buttons side by side mostly begin the same, and one text that is understood is enough.
-            name = " ".join(deed_of(line.text) if line.pressed else line.text for line in pair[0].lines)
-            if name not in begun and self._ends(answer := self.one(pair[0].then(pair[1])), pair[1]):
-                self.alone[pair[0].then(pair[1])] = answer
-                begun[name] = pair
-        # Groups first: they tell each other apart, and more bots forget that several people write in one chat.
-        in_groups = [partial(self._apart, replace(opener, group=True), said) for opener, said in begun.values()]
-        elsewhere = [partial(self._elsewhere, opener, said) for opener, said in begun.values()]
-        self.side_by_side(lambda trial: trial(), [*in_groups, *elsewhere])
-        for opener, said in begun.values():
-            self._apart(opener, said)
-
-    def _ends(self, answer: Answer, said: Step) -> bool:
-        """Whether an answer is none that a text of somebody gets who has begun nothing."""
-        return bool(answer.text) and shape(answer.text) not in map(shape, self.plain[False, said])
-
-    def _apart(self, opener: Dialogue, text: Step) -> None:
-        if self.clock.over():
-            return
-        ending = self.one(opener.then(text)).text
-        seen = []
-        for _ in range(2):
-            first = self.new(opener)
-            other = replace(self.new(), group=first.group)
-            self.walk(first, opener)
-            seen.append((self.ask(other, text).text, self.ask(first, text).text))
-        if self.clock.over():
-            return
-        trial = "group-conversation" if opener.group else "conversation"
-        usual = [(one,) for one in self.plain[opener.group, text]]
-        self.tell(trial, f"{opener} by one user, then {text} by another", usual, seen, (ending,))
-
-    def _elsewhere(self, opener: Dialogue, text: Step) -> None:
-        """What somebody begins in private does not go on by what they say in a group, where the target is silent about ordinary texts."""
-        if any(self.plain[True, text]):
-            return
-        ending = self.one(opener.then(text)).text
-        seen = []
-        for _ in range(2):
-            who = self.new(Dialogue((text,), group=True))
-            self.walk(replace(who, group=None), opener)
-            seen.append((self.ask(who, text).text,))
-        if not self.clock.over():
-            usual = [(one,) for one in self.plain[True, text]]
-            self.tell(
-                "elsewhere", f"{opener} in private, then {text} by the same one in a group", usual, seen, (ending,)
-            )
+            if trials.ends(answer := self.one(opener.then(said)), said):
+                self.alone[opener.then(said)] = answer
+                return [(opener, said)]
+        return []
 
 
 def _commands(call: ApiCalled) -> list[str]:

@@ -394,6 +394,8 @@ class Things:
 
     def _keeps(self, made: Step) -> bool:
         """Whether what the admin makes is told to few; else it is a message to everybody, which is not to be repeated."""
+        if self.context.announces(made.text.partition(" ")[0]):
+            return False  # as is known by now
         word = self._word()
         self.voices.ask(self.voices.new(Dialogue((made,), group=True, admin=True)), _filled(made, word))
         told = {str(call.chat) for call in list(self.context.target.calls()) if word in call.text.casefold()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from time import monotonic, sleep
@@ -140,9 +141,8 @@ def _work(talks: Talks) -> None:
     objects: list[str] = []
     # What the admin does may end things that others have made; but what a slow target is asked late is not asked at all.
     late = _late(context)
-    if late:
-        privileges += try_privileges(part("privileges"), own, ways, twin, own=True)
-    announced = _explore(part("explore"), _commands(own), common, twin)
+    first = _early(part("privileges"), own, twin, privileges) if late else _nothing()
+    announced = _explore(part("explore"), _commands(own), common, twin, first)
     # Who has come further (has joined, has put something into a cart) may be told of more.
     told = {name for way in ways for call in way.replies for name in commands_in(call.text)} & {*admins}
     if told:
@@ -161,6 +161,7 @@ def _work(talks: Talks) -> None:
     forgery = context.shared.beside(forging, "forged", lambda: forged.extend(try_forged(forging, ways)))
     meanwhile.result()
     announced()
+    first.result()
     shown_unasked = _notices(talks, ways)
     if not late:
         shown_unasked += own
@@ -185,6 +186,20 @@ def _work(talks: Talks) -> None:
     )
 
 
+def _nothing() -> Future[None]:
+    done = Future[None]()
+    done.set_result(None)
+    return done
+
+
+def _early(talks: Talks, own: Sequence[Step], twin: Person, found: list[str]) -> Future[None]:
+    """Begins to try the admin's rights beside what is explored meanwhile: the admin has one chat, in which a slow target says one thing at a time."""
+    desk = Talks(talks.context, talks.clock, "vocabulary", part="early")
+    return talks.context.shared.beside(
+        desk, "early", lambda: found.extend(try_privileges(desk, own, talks.context.ways, twin, own=True))
+    )
+
+
 def _note_offers(context: CampaignContext, own: list[Step], common: list[Step]) -> list[str]:
     """Notes the commands that the target names; those that it names to its admin only."""
     commands = [name.removeprefix("/") for name in _commands([*own, *common])]
@@ -194,8 +209,10 @@ def _note_offers(context: CampaignContext, own: list[Step], common: list[Step]) 
     return admins
 
 
-def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person) -> Callable[[], None]:
-    """Follows what everybody is told of, and looks beside that, while few people are known, what the admin says to all of them.
+def _explore(
+    talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Person, before: Future[None]
+) -> Callable[[], None]:
+    """Follows what everybody is told of, and looks beside that, while few people are known, what the admin, whose chat is free after `before`, says to all of them.
 
     Returns:
         What waits until that is known, and notes it.
@@ -207,6 +224,7 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     admin = partial(asked, early, Person(tier=context.platform.tiers[-1]))
 
     def say() -> None:
+        before.result()
         sleep(within_s)
         early.run([partial(admin, [f"{command} {word}" for command, word in said.items()])])
         # The twin, who says what the admin has said, has kept still so far: whatever came there nobody had asked for.
@@ -216,13 +234,15 @@ def _explore(talks: Talks, own: Sequence[str], common: Sequence[Step], twin: Per
     saying = context.shared.beside(early, "announced", say)
     for way in explored(talks, common):
         context.ways.append(way)
-    if context.ways and "state" in context.spec.stages:
-        context.trials = begin_state(context)
 
     def note() -> None:
         saying.result()
         context.announcers = _announcers(context, str(talks.admin_chat), said, within_s)
 
+    if saying.done():
+        note()  # who tries the target's memory is not to write to everybody
+    if context.ways and context.trials is None and "state" in context.spec.stages:
+        context.trials = begin_state(context)
     return note
 
 

@@ -49,11 +49,17 @@ _WIDTH: Final = {True: 12, False: 24}
 With more a busy target is late, and its answers are taken for none; of one that answers first, most are only waited for until they are all there.
 """
 _FEW: Final = 4
-"""So many are waited for side by side while it is looked at what belongs to people."""
+"""So many are waited for side by side, at least, while it is looked at what belongs to people."""
+_AS_QUICK: Final = (0.05, 3.0)
+"""Replies that take no more seconds than this, or so many times what the quickest take, show that more may be waited for."""
+_MORE: Final = 0.25
+_FEWER: Final = 0.8
 CALL_S: Final = 0.08
 """What a call to a platform's API usually takes over a network."""
 _DECIDING_S: Final = 3.0
 """So long others wait for what is in doubt."""
+_QUIETING_S: Final = 0.6
+"""So long it takes at most until what was said is taken for answered, where all are to be silent."""
 _CALM_S: Final = 30.0
 """The longest that is waited while it is looked who ended the target."""
 TRIES: Final = 3
@@ -136,6 +142,45 @@ class Answer:
     toast: str = ""
 
 
+class _Room:
+    """How many are waited for side by side: as many as the target answers quickly, while others have to be answered as well.
+
+    Args:
+        most: So many at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._width = float(_FEW)
+        self._busy = 0
+        self._left = threading.Condition()
+
+    @contextmanager
+    def place(self, whole: bool) -> Iterator[None]:
+        """Waits for a place, and holds it while entered.
+
+        Args:
+            whole: Whether there is nobody else to be answered, so that all places may be taken.
+        """
+        with self._left:
+            while self._busy >= (self._most if whole else self._width):
+                self._left.wait()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._left:
+                self._busy -= 1
+                self._left.notify()
+
+    def learn(self, *, quick: bool) -> None:
+        """Learns from a reply: with quick ones there is room for more."""
+        with self._left:
+            wider = self._width + _MORE if quick else self._width * _FEWER
+            self._width = min(self._most, max(_FEW, wider))
+            self._left.notify()
+
+
 class Voices:
     """Speaks for one campaign.
 
@@ -165,11 +210,12 @@ class Voices:
         self._doubts = 0
         self._may_speak = threading.Event()
         self._may_speak.set()
+        self._latest: dict[str, str] = {}
+        """The last case of each line, as people read it."""
         self._results: list[CaseResult] = []
         self._seen: dict[tuple[object, ...], tuple[int, ...]] = {}
         """How many calls came of the last lines of a kind."""
-        self._slots = threading.BoundedSemaphore(_WIDTH[context.target.watch.prompt])
-        self._few_slots = threading.BoundedSemaphore(_FEW)
+        self._room = _Room(_WIDTH[context.target.watch.prompt])
 
     @cached_property
     def takers(self) -> list[str]:
@@ -199,6 +245,7 @@ class Voices:
         with self.lock:
             self._count += 1
             name = f"state/{self._count}"
+            self._latest[str(line)] = name
         place = self._dice.at("say", like.name if like is not None else name)
         choice = who.choice or (who.user or 0) // self.context.apart
         meant = at_hand(line, who.buttons, who.told, choice), who.below
@@ -244,7 +291,7 @@ class Voices:
         while self._doubts and monotonic() - began < _DECIDING_S:
             sleep(POLL_S)
         self._may_speak.clear()
-        sleep(self.context.target.watch.brief_s)
+        sleep(min(self.context.target.watch.brief_s, _QUIETING_S))
         try:
             yield
         finally:
@@ -279,7 +326,7 @@ class Voices:
     def heard(self, who: Speaker, case: Case, calls: int = 0) -> Answer:
         """Sends a line's delivery and waits as `ask` does."""
         watch, kind = self.context.target.watch, _kind(who, case)
-        with self._slots if self.context.looked.is_set() else self._few_slots, watch.awaiting(case):
+        with self._room.place(self.context.looked.is_set()), watch.awaiting(case):
             began = monotonic()
             inside = self.send(case)
             if not (calls and len(inside) >= calls):
@@ -287,7 +334,12 @@ class Voices:
                 patience_s = watch.patience_s if calls else watch.brief_s
                 likely = self._likely(kind)
                 watch.quiet(case, began, replied=bool(inside), usual=calls, likely=likely, patience_s=patience_s)
-        answer = self.understood(who, [*inside, *self.said(case, began)], case.chat, case.callback)
+        said = self.said(case, began)
+        answer = self.understood(who, [*inside, *said], case.chat, case.callback)
+        if said:
+            soon_s, times = _AS_QUICK
+            came = self.context.spec.started + min(call.t for call in said)
+            self._room.learn(quick=came - began <= max(soon_s, times * watch.quick_s))
         if kind:
             with self.lock:
                 self._seen[kind] = (*self._seen.get(kind, ()), answer.calls)[-_AGREE:]
@@ -426,7 +478,7 @@ class Voices:
         """
         habit: Sequence[Sequence[str]] = alone
         seen = [attempt()]
-        in_doubt = bool(seen[0]) and self._in_doubt(trial, alone, seen, others)
+        in_doubt = bool(seen[0]) and self.in_doubt(trial, alone, seen, others)
         if in_doubt:
             with self.heard_out():
                 seen += filter(None, [attempt() for _ in range(TRIES - 1)])
@@ -489,11 +541,11 @@ class Voices:
     ) -> Sequence[Sequence[str]]:
         """What was answered to who does something alone, twice alike: of three times others may have disturbed one; nothing where a control shows that nothing follows."""
         first = control()
-        if not first or self._in_doubt(trial, [*alone, first], seen, others):
+        if not first or self.in_doubt(trial, [*alone, first], seen, others):
             return [*alone, first] if first else []
         second = control()
         pairs = ([*alone, second], [first, second]) if second else ()
-        return next((pair for pair in pairs if self._in_doubt(trial, pair, seen, others)), [*alone, first])
+        return next((pair for pair in pairs if self.in_doubt(trial, pair, seen, others)), [*alone, first])
 
     def try_again(self) -> None:
         """Tries once more what has shown nothing."""
@@ -502,7 +554,7 @@ class Voices:
                 again, self.again = self.again, []
             self.side_by_side(lambda one: one(), again)
 
-    def _in_doubt(
+    def in_doubt(
         self, trial: str, alone: Sequence[Sequence[str]], seen: Sequence[Sequence[str]], others: Sequence[str]
     ) -> bool:
         """Whether a check that judges such trials finds fault with this one."""
@@ -527,10 +579,12 @@ class Voices:
             return
         with self.lock:
             self.done += 1
+            # The case that is shown is the last one of what was tried, and not what somebody beside it said.
+            _, case = max(((str(what).rfind(line), name) for line, name in self._latest.items()), default=(0, ""))
             event = StateTried(
                 self.context.recorder.now(),
                 trial,
-                f"state/{self._count}",
+                case,
                 str(what),
                 tuple(tuple(play) for play in alone),
                 tuple(tuple(play) for play in seen),

@@ -176,6 +176,16 @@ def test_who_asks_much_does_not_wait_for_what_was_slow_a_while_ago(time: Time) -
     assert watch.patience_s > 1.5  # but who has the time waits for what may be slower than the rest
 
 
+def test_one_late_reply_of_a_few_holds_nobody_up_who_asks_much(time: Time) -> None:
+    watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
+    for user in range(200, 220):
+        asked(time, watch, user, reply_s=0.01, answer_s=0.005)
+    time.now += 10
+    for user, reply_s in enumerate((0.01, 0.02, 0.3, 0.01, 0.03, 0.02, 0.01, 0.02), 300):
+        asked(time, watch, user, reply_s=reply_s, answer_s=0.005)
+    assert watch.brief_s < 0.5
+
+
 def test_a_reply_that_comes_soon_after_the_waiting_was_over_makes_it_longer(time: Time) -> None:
     watch = ReplyWatch(lambda: time.calls, lambda: False, STARTED)
     for user in range(200, 260):
