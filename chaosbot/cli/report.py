@@ -38,15 +38,15 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="What to print: text, html, json, junit, markdown, sarif, findings (CSV), tasks, timeseries, or a format that a plug-in adds.",
+            help="What to print: text, html, json, junit, markdown, sarif, findings (CSV), tasks, streams, timeseries, or a format that a plug-in adds.",
         ),
     ] = "text",
     quiet: Quiet = False,
 ) -> None:
     """Fold a run's events into its reports again, or compare two runs.
 
-    Writes report.json, report.html, junit.xml, report.md and report.sarif into the directory (timeseries.csv and tasks.csv where
-    there was load) and returns the run's exit code.
+    Writes report.json, report.html, junit.xml, report.md and report.sarif into the directory (timeseries.csv, tasks.csv and
+    streams.csv where there was load of that kind) and returns the run's exit code.
     A torn journal (the process was killed) makes the run inconclusive.
 
     Examples:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nlargest
-from itertools import groupby
+from itertools import chain, groupby
+from typing import TypeAlias
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
@@ -22,7 +23,7 @@ from chaosbot.core.event import IntervalMeasured, Noted, RequestDone, StreamInte
 from chaosbot.core.hdr import CodedHistogram, decode
 from chaosbot.core.outcome import Fate
 from chaosbot.core.stats import Histogram, quantile, quantile_interval
-from chaosbot.report.values import Generator, Load, Quantiles, Second, SlowRequest, StreamRow, TaskRow
+from chaosbot.report.values import Generator, Load, Quantiles, Second, SlowRequest, StreamRow, StreamSecond, TaskRow
 
 # Requests that were cut off at the end are counted in intervals and written by nobody.
 WHOLE = 0.9
@@ -152,6 +153,7 @@ def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load |
     completed = sum(second.completed for second in seconds)
     planned = sum(second.planned for second in seconds)
     responses = [second.response for second in seconds]
+    parts = _stream_parts(history)
     tiers: dict[str, Counter[float]] = defaultdict(Counter)
     for request in history.requests:
         if request.tier and request.outcome.fate is not Fate.CANCELLED:
@@ -172,9 +174,9 @@ def load_of(history: History, seconds: tuple[Second, ...], dice: Dice) -> Load |
         by_task=_ordered(_summed(second.tasks for second in seconds)),
         by_tier={tier: Quantiles.of(Histogram.of(counts)) for tier, counts in sorted(tiers.items())},
         peak_users=max(second.active_users for second in seconds),
-        seconds=seconds,
+        seconds=_with_streams(seconds, parts),
         tasks=_tasks_of(history, length),
-        streams=_streams_of(history, length),
+        streams=_streams_of(history, parts, length),
         slowest=_slowest_of(history),
         slowest_lacks=_slowest_lacks(history),
     )
@@ -222,22 +224,56 @@ def _tasks_of(history: History, length_s: float) -> tuple[TaskRow, ...]:
     return tuple(task.row(name, length_s) for name, task in ordered)
 
 
-def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
-    """One row a stream, by name."""
-    parts: dict[str, list[StreamInterval]] = defaultdict(list)
-    open_at: dict[str, Counter[int]] = defaultdict(Counter)
+StreamParts: TypeAlias = Mapping[str, Sequence[tuple[int, StreamInterval]]]
+"""What each stream's clients told, each with its second's number."""
+
+
+def _stream_parts(history: History) -> StreamParts:
+    parts: dict[str, list[tuple[int, StreamInterval]]] = {}
     for interval in history.intervals:
         for name, part in interval.streams.items():
-            parts[name].append(part)
-            open_at[name][tick_of(interval)] += part.open
+            parts.setdefault(name, []).append((tick_of(interval), part))
+    return parts
+
+
+def _with_streams(seconds: tuple[Second, ...], parts: StreamParts) -> tuple[Second, ...]:
+    """The seconds with what the clients of all streams saw in each."""
+    told: dict[int, list[StreamInterval]] = defaultdict(list)
+    for tick, part in chain.from_iterable(parts.values()):
+        told[tick].append(part)
+
+    def seen(found: list[StreamInterval]) -> StreamSecond:
+        return StreamSecond(
+            sum(part.open for part in found),
+            sum(part.messages for part in found),
+            sum(sum(part.failed.values()) + part.broken for part in found),
+            CodedHistogram(part.gap for part in found).quantile(0.95),
+            CodedHistogram(part.latency for part in found).quantile(0.95),
+        )
+
+    ticks = (math.floor(second.at_s + 1.5) for second in seconds)
+    return tuple(
+        replace(second, streams=seen(told[tick])) if tick in told else second
+        for second, tick in zip(seconds, ticks, strict=True)
+    )
+
+
+def _streams_of(history: History, parts: StreamParts, length_s: float) -> tuple[StreamRow, ...]:
+    """One row a stream, by name."""
     missing = {
         note.data["name"]: note.data.get("why", note.text)
         for note in history.all(Noted)
         if note.area == "stream-missing"
     }
 
-    def times(name: str, source: str) -> Quantiles:
-        return Quantiles.of(Histogram.merged(decode(getattr(part, source)) or Histogram() for part in parts[name]))
+    def peak(name: str) -> int:
+        open_at: Counter[int] = Counter()
+        for tick, part in parts.get(name, ()):
+            open_at[tick] += part.open
+        return max(open_at.values(), default=0)
+
+    def times(told: Sequence[StreamInterval], source: str) -> Quantiles:
+        return Quantiles.of(Histogram.merged(decode(getattr(part, source)) or Histogram() for part in told))
 
     return tuple(
         StreamRow(
@@ -249,10 +285,10 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
             messages := sum(part.messages for part in told),
             messages / length_s,
             sum(part.received for part in told),
-            max(open_at[name].values(), default=0),
-            times(name, "connect"),
-            times(name, "gap"),
-            times(name, "latency"),
+            peak(name),
+            times(told, "connect"),
+            times(told, "gap"),
+            times(told, "latency"),
             missing.get(name, ""),
             sum(part.quiet for part in told),
             sum(part.early for part in told),
@@ -260,7 +296,7 @@ def _streams_of(history: History, length_s: float) -> tuple[StreamRow, ...]:
             sum(part.dried for part in told),
         )
         for name in sorted(parts.keys() | missing)
-        for told in [parts[name]]
+        for told in [[part for _, part in parts.get(name, ())]]
     )
 
 

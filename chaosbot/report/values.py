@@ -51,8 +51,27 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamSecond:
+    """What the clients of all streams saw in one second.
+
+    Args:
+        open: Clients that were connected at its end.
+        messages: Messages received.
+        failed: Connects that failed, and connections that broke.
+        gap_p95: Of the gaps between messages of a connection that ended in it, in seconds; None where there were none.
+        latency_p95: Of the age of messages that carry their time, likewise.
+    """
+
+    open: int
+    messages: int
+    failed: int
+    gap_p95: float | None
+    latency_p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Second:
-    """One second of load, all shards together; `at_s` is its start on the run's clock."""
+    """One second of load, all shards together; `at_s` is its start on the run's clock. `streams` is None where no stream took part."""
 
     at_s: float
     planned: int = 0
@@ -73,6 +92,7 @@ class Second:
     lateness_p99_s: float = 0.0
     lateness_max_s: float = 0.0
     cpu: float = 0.0
+    streams: StreamSecond | None = None
 
     @property
     def finished(self) -> int:

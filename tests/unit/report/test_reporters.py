@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from chaosbot.core.errors import UsageError
-from chaosbot.core.event import TaskInterval
+from chaosbot.core.event import Noted, StreamInterval, TaskInterval
 from chaosbot.core.outcome import Fate
 from chaosbot.journal import Redactor
 from chaosbot.report import REPORTERS, Report, Reporter, fold, write_all
@@ -25,6 +25,7 @@ FILES = {
         "junit.xml",
         "timeseries.csv",
         "tasks.csv",
+        "streams.csv",
         "findings.csv",
     ),
 }
@@ -41,6 +42,7 @@ def two_tasks(story):
                 "/start": TaskInterval(100, {"status_500": 2, "timeout": 1}, encoded(fast)),
                 "GET /items": TaskInterval(20, {}, encoded(slow)),
             },
+            streams={"prices": StreamInterval(messages=3, open=1)},
         )
     return told
 
@@ -60,7 +62,12 @@ def test_every_reporter_names_a_file_of_its_own_and_is_written(story, make_findi
 
 def test_a_run_without_load_has_no_tables_of_it(story, tmp_path):
     write_all(fold(story(verb="fuzz").history(), checks=()), tmp_path, Redactor())
-    assert {one.name for one in tmp_path.iterdir()} == FILES - {"timeseries.csv", "tasks.csv", "findings.csv"}
+    assert {one.name for one in tmp_path.iterdir()} == FILES - {
+        "timeseries.csv",
+        "tasks.csv",
+        "streams.csv",
+        "findings.csv",
+    }
 
 
 def test_each_task_has_its_own_percentiles_failures_and_rate(story):
@@ -101,6 +108,36 @@ def test_the_tables_hold_what_the_report_says(story):
         ("GET /items", 200, 0),
     ]
     assert tasks[0]["errors"] == "status_500 20; timeout 10"
+
+
+def test_each_stream_has_its_own_row_and_each_second_those_of_all(story):
+    def seen(gap, **more):
+        return StreamInterval(open=4, messages=10, gap=encoded([gap] * 10), latency=encoded([gap / 10] * 10), **more)
+
+    told = story(verb="load").load(1, streams={"prices": seen(0.1, connects=4), "=news": StreamInterval()})
+    told.load(1, streams={"prices": seen(0.1)})
+    told.load(1, start=1, shard=1, streams={"prices": seen(0.4, failed={"refused": 1, "status_403": 2})})
+    told.load(1, streams={"prices": seen(0.1, broken=2, ends={"4401": 2, "1000": 1})})
+    told.add(Noted(0.0, "stream-missing", "", {"name": "alerts", "why": "there were too few users"}))
+    report = fold(told.history(), checks=())
+    alerts, news, prices = sorted(rows(report, "streams"), key=lambda row: row["stream"].strip("'="))
+    assert (news["stream"], news["connects"], news["gap_p50_ms"]) == ("'=news", "0", "")
+    assert (alerts["connects"], alerts["messages_per_s"], alerts["missing"]) == ("", "", "there were too few users")
+    row = next(one for one in report.load.streams if one.name == "prices")
+    assert [int(prices[name]) for name in ("connects", "failed", "broken", "messages", "peak")] == [4, 3, 2, 40, 8]
+    assert (prices["errors"], prices["closes"]) == ("status_403 2; refused 1", "4401 2; 1000 1")
+    assert float(prices["messages_per_s"]) == pytest.approx(row.messages_per_s, abs=1e-3)
+    for place in ("p50", "p90", "p95", "p99", "p999", "max"):
+        assert float(prices[f"gap_{place}_ms"]) == pytest.approx(getattr(row.gap, place) * 1e3, abs=1e-3)
+        assert float(prices[f"latency_{place}_ms"]) == pytest.approx(getattr(row.latency, place) * 1e3, abs=1e-3)
+    seconds = rows(report, "timeseries")
+    columns = ("open_streams", "stream_messages", "stream_failed")
+    assert [[int(one[name]) for name in columns] for one in seconds] == [[4, 10, 0], [8, 20, 3], [4, 10, 2]]
+    gaps = [float(one["stream_gap_p95_ms"]) for one in seconds]
+    assert gaps == [pytest.approx(at, rel=2e-3) for at in (100, 400, 100)]
+    assert float(seconds[1]["stream_latency_p95_ms"]) == pytest.approx(40, rel=2e-3)
+    plain = rows(fold(story(verb="load").load(1).history(), checks=()), "timeseries")
+    assert {plain[0][name] for name in (*columns, "stream_gap_p95_ms")} == {""}
 
 
 def test_no_text_of_a_table_is_a_formula(story):
