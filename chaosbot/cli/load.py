@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,7 +64,6 @@ from chaosbot.cli._options import (
 from chaosbot.config import defaults
 from chaosbot.core import units
 from chaosbot.core.check import ACCEPTED
-from chaosbot.core.journey import TOKEN_VARIABLE
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.profile import Threshold, threshold_settings
 from chaosbot.core.registry import options_of
@@ -227,8 +225,7 @@ def load(
     needed = [load_spec.secret_env]
     if journey is None:  # running somebody's file is left to the driver, which does it once
         _, cast = check(load_spec)
-        if os.environ.get(TOKEN_VARIABLE) and any(one.token_param for one in cast.streams.values()):
-            needed.append(TOKEN_VARIABLE)
+        needed.append(cast.token_env)
     with running(
         "load",
         target or "embedded demo bot",

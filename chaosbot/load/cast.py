@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from chaosbot.core import units
 from chaosbot.core.arrival import STRETCH, Population
 from chaosbot.core.dice import Dice
 from chaosbot.core.errors import ConfigError, UnknownName
-from chaosbot.core.journey import JourneySpec, StreamAction, StreamSpec, Task
+from chaosbot.core.journey import TOKEN_VARIABLE, JourneySpec, StreamAction, StreamSpec, Task
 from chaosbot.core.pacer import Pacer
 from chaosbot.core.platform import Platform, platform_of
 from chaosbot.core.profile import Metric, Workload
@@ -67,6 +68,12 @@ class Cast:
     def sockets(self) -> tuple[str, ...]:
         """The scenarios whose clients connect; those of the others send requests."""
         return tuple(name for name, one in self.streams.items() if one.action is not StreamAction.POLL)
+
+    @property
+    def token_env(self) -> str:
+        """The variable with the token that some stream's clients send; empty where none does, or it is not set here."""
+        takes = any(self.streams[name].token_param for name in self.sockets)
+        return TOKEN_VARIABLE if takes and os.environ.get(TOKEN_VARIABLE) else ""
 
     @property
     def people(self) -> list[JourneySpec]:

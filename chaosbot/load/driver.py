@@ -66,6 +66,8 @@ def drive(
     elsewhere = start_worker is not Worker
     room = spec.connections if elsewhere else reserve_descriptors(connections_of(spec))
     target.knock()
+    if elsewhere:
+        spec = dataclasses.replace(spec, token_env=made[1].token_env)
     endpoint = spec.endpoint
     if endpoint.started == EPOCH:
         # Delivery ids are counted from the run's own start, or a bot that knows the last run's takes them for repetitions.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import platform
 import queue
 import threading
 import time
@@ -22,6 +23,7 @@ import trio
 
 from chaosbot.core.arrival import GeneratorHealth, Population, Shard
 from chaosbot.core.dice import Dice
+from chaosbot.core.errors import ConfigError
 from chaosbot.core.event import WORKERS, Event, IntervalMeasured, Noted, ProbeSeen, RequestDone, Trouble
 from chaosbot.core.outcome import Fate
 from chaosbot.core.profile import Workload
@@ -60,6 +62,11 @@ def work(parent: Parent, spec: LoadSpec, index: int) -> None:
     if spec.secret_env:
         endpoint = dataclasses.replace(spec.endpoint, secret=os.environ[spec.secret_env])
         spec = dataclasses.replace(spec, endpoint=endpoint)
+    if spec.token_env and not os.environ.get(spec.token_env):
+        raise ConfigError(
+            "--cluster",
+            f"machine {platform.node()}: the environment variable {spec.token_env} is not set there, and streams take their token from it",
+        )
     made = made_of(spec)  # takes a moment, which between the word and the start would be lateness
     parent.ready()
     told = parent.receive()

@@ -83,6 +83,7 @@ class LoadSpec:
         traceparent: Whether each request carries a W3C trace context of its own.
         promised: Metrics of the person's own promises: what one is about must take part.
         secret_env: The variable that holds the platform's secret on the machines of a cluster; empty where there is none.
+        token_env: The same for the token of streams; empty where none takes one.
     """
 
     url: str
@@ -120,6 +121,7 @@ class LoadSpec:
     traceparent: bool = False
     promised: tuple[str, ...] = ()
     secret_env: str = ""
+    token_env: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what no run can be."""

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from wsproto.utilities import generate_accept_token
 
 from chaosbot.core.check import History
 from chaosbot.core.dice import Dice
-from chaosbot.core.errors import ConfigError, UnknownName
+from chaosbot.core.errors import ConfigError, UnknownName, UsageError
 from chaosbot.core.event import Noted, RunStarted, Trouble
 from chaosbot.core.platform import Endpoint
 from chaosbot.core.verdict import Verdict
@@ -34,6 +35,7 @@ from chaosbot.report.terminal import render_terminal
 from chaosbot.report.values import StreamRow
 from chaosbot.reporters.html import render_html
 from chaosbot.reporters.json import to_json
+from chaosbot.workers import Worker
 from tests.test_locustfile import start
 
 Serve = Load = Callable[..., Any]
@@ -133,6 +135,29 @@ def test_without_the_token_every_connection_is_refused_or_closed(
     assert row.broken + sum(row.failed.values()) >= 8
     (note,) = (one.text for one in done.all(Noted) if one.area == "stream-token")
     assert note == "WS_AUTH_TOKEN is not set, so the clients of market_stream connect without a token"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_machine_without_the_token_is_named_before_anything_is_sent(
+    serve: Serve, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: bool
+) -> None:
+    monkeypatch.setenv("WS_AUTH_TOKEN", TOKEN)
+    journey = tmp_path / "journey.py"
+    journey.write_text(
+        "from chaosbot.core.journey import StreamAction, StreamSpec\n\n\n"
+        "def streams():\n"
+        "    return (StreamSpec('prices', StreamAction.SUBSCRIBE, '/ws', token_param='token'),)\n"
+    )
+
+    def elsewhere(*arguments: Any, **more: Any) -> Worker:
+        with monkeypatch.context() as there:
+            there.delenv("WS_AUTH_TOKEN")
+            return Worker(*arguments, **more)
+
+    target = serve()
+    with pytest.raises(UsageError, match=f"machine {platform.node()}: .* WS_AUTH_TOKEN is not set there"):
+        alone(load, target, hooks={"start_worker": elsewhere}, journey=journey if own else None, streams=())
+    assert not target.asked
 
 
 def test_a_server_that_speaks_no_websocket_is_counted_as_refusing(serve: Serve, load: Load) -> None:
