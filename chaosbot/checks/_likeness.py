@@ -239,7 +239,7 @@ def _judged(
                     attempts[0].summary, "its control was not sent: give the campaign more time (--duration)"
                 )
             continue
-        subject, calls = _subject(control), brought_about(join.calls(control), heard)
+        subject, calls = _subject(control), brought_about(join.calls(control), heard, _pressed(control))
         telling = [
             call
             for call in calls
@@ -370,8 +370,13 @@ def _alike_in(calls: Iterable[ApiCalled], model: set[str]) -> int:
 
 def _asked_for(tried: CaseTried) -> str | None:
     """What somebody asks for: the command, or the kind of the pressed button."""
+    return _pressed(tried) or tried.command
+
+
+def _pressed(tried: CaseTried) -> str | None:
+    """The kind of the button that somebody presses; None where it is no press."""
     if tried.kind != "callback_query":
-        return tried.command
+        return None
     return _DIGITS.sub("#", tried.summary.rpartition(" presses ")[2].strip("'"))
 
 
@@ -386,10 +391,19 @@ def _heard(cases: Sequence[CaseTried], join: Join) -> Callable[[ApiCalled], int]
     return lambda call: len(asked[str(call.chat), frozenset(words([call]))])
 
 
-def brought_about(calls: Sequence[ApiCalled], heard: Callable[[ApiCalled], int]) -> list[ApiCalled]:
-    """The replies that a request brought about, of all that came: what came after many different ones is left out, as far as anything is left."""
-    # The answer to a press names it.
-    times = [0 if call.callback else heard(call) for call in calls]
+def brought_about(
+    calls: Sequence[ApiCalled], heard: Callable[[ApiCalled], int], pressed: str | None = None
+) -> list[ApiCalled]:
+    """The replies that a request brought about, of all that came: what came after many different ones is left out, as far as anything is left.
+
+    Args:
+        calls: The replies.
+        heard: After how many different requests a reply came.
+        pressed: The kind of the button, where the request was a press.
+    """
+    # The answer to a press names it, and a page that is shown again holds the button that shows it.
+    own = [call.callback or pressed in {_DIGITS.sub("#", data) for data in call.buttons} for call in calls]
+    times = [0 if is_own else heard(call) for is_own, call in zip(own, calls, strict=True)]
     most = max(WHATEVER - 1, min(times, default=0))
     return [call for call, number in zip(calls, times, strict=True) if number <= most]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from chaosbot.checks._likeness import brought_about
 from chaosbot.core.case import Change, Role
 from chaosbot.core.check import CHECKS, History
 from chaosbot.core.event import ApiCalled, CampaignStarted, CaseTried
@@ -160,3 +161,15 @@ def test_what_comes_to_the_admin_anyway_is_no_reply_to_a_guest_in_the_chat_with_
         ]
     )
     assert CHECKS.build("no_escalation").judge(history).verdict is verdict
+
+
+def test_a_page_that_is_shown_again_by_its_own_button_is_no_notice() -> None:
+    page = ApiCalled(2.0, "sendMessage", 5, "Waiting: 0", buttons=("page:0", "page:1"))
+    notice = ApiCalled(2.0, "sendMessage", 5, "Somebody has asked for a dog.", buttons=("take:7",))
+    toast = ApiCalled(2.0, "answerCallbackQuery", callback="1")
+
+    def often(_: ApiCalled) -> int:
+        return 9
+
+    assert brought_about([toast, page, notice], often, "page:#") == [toast, page]
+    assert brought_about([toast, page, notice], often) == [toast]
