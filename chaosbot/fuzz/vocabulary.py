@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
@@ -35,7 +35,7 @@ from chaosbot.fuzz.spec import Clock
 from chaosbot.fuzz.stages import build_ahead, observe
 from chaosbot.fuzz.state import begin_state
 from chaosbot.fuzz.talks import MEANT, Person, Step, Talks, relays
-from chaosbot.fuzz.usages import TEXT
+from chaosbot.fuzz.usages import TEXT, usages
 
 _MOST: Final = 24
 """So many things that the target names to everybody, and to its admin only."""
@@ -330,4 +330,23 @@ def _learned(talks: Talks, twin: Person) -> tuple[list[Step], list[Step]]:
     common = offers(call for call in calls if (str(call.chat) not in admins if call.chat is not None else call.keys))
     own = offers(call for call in calls if call.chat is not None and str(call.chat) in admins)
     known = {*common, *map(Step, ASKED)}
-    return [step for step in own if step not in known][:_MOST], common[:_MOST]
+    own = [step for step in own if step not in known] + _own_forms(told, common, str(talks.admin_chat))
+    return own[:_MOST], common[:_MOST]
+
+
+def _own_forms(told: Iterable[ApiCalled], common: Sequence[Step], admin: str) -> list[Step]:
+    """What only the admin is shown behind a command that everybody is told of: to see a rate is everybody's, to change it (``/rate 10``) is not."""
+    texts = {True: "", False: ""}
+    for call in told:
+        texts[str(call.chat) == admin] += f"{call.text}\n"
+    commands = [step.text for step in common if not step.pressed and step.text in texts[False]]
+    shown = {
+        command: {own: [str(one) for one in usages(command, texts[own])] for own in (True, False)}
+        for command in commands
+    }
+    return [
+        Step(f"{command} {form}", ours=True)
+        for command, forms in shown.items()
+        if not forms[False]
+        for form in forms[True][:1]
+    ]

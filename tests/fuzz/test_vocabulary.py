@@ -19,7 +19,7 @@ from chaosbot.fuzz.campaign import Campaign
 from chaosbot.fuzz.spec import CampaignResult
 from chaosbot.fuzz.talks import Step
 from chaosbot.fuzz.target import CampaignTarget
-from chaosbot.fuzz.vocabulary import _notices
+from chaosbot.fuzz.vocabulary import _notices, _own_forms
 from chaosbot.platforms.telegram._users import ADMIN_ID
 from tests.support.campaigns import call_api, campaign_behind_mock, said_in, served, spec_of, updates_to
 
@@ -922,3 +922,10 @@ def test_of_the_buttons_below_one_message_to_the_admin_one_is_pressed() -> None:
     target = SimpleNamespace(calls=lambda: calls)
     talks = SimpleNamespace(admin_chat=ADMIN_ID, context=SimpleNamespace(group_ways=[], target=target))
     assert _notices(talks, [everybody]) == [Step("ok:2", pressed=True), Step("no:1", pressed=True)]
+
+
+def test_what_only_the_admin_is_shown_behind_a_command_of_everybodys_is_the_admins() -> None:
+    common = "/rate - the rate\n/bill 1 1500 Web design - a bill\n/pay 1 500"
+    told = [ApiCalled(1.0, "sendMessage", 42, common), ApiCalled(1.0, "sendMessage", 777, f"{common}\n/rate 10 - change the rate\n/bill 2 - delete it")]  # fmt: skip
+    steps = [Step("/rate"), Step("/bill"), Step("/pay"), Step("menu", pressed=True)]
+    assert _own_forms(told, steps, "777") == [Step("/rate 10", ours=True)]
