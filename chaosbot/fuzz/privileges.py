@@ -28,7 +28,7 @@ from chaosbot.core.plan import Matcher, Rule, Scope
 from chaosbot.core.platform import Privilege
 from chaosbot.core.verdict import Mechanism
 from chaosbot.fuzz.catalogue.scenarios import check_of
-from chaosbot.fuzz.exploring import Way, kind_of, offers
+from chaosbot.fuzz.exploring import ASKED, Way, kind_of, offers
 from chaosbot.fuzz.replies import speaks
 from chaosbot.fuzz.talks import Person, Step, Talks, relays
 from chaosbot.fuzz.usages import NUMBER, Usage, usages
@@ -123,9 +123,11 @@ def _command(step: Step) -> bool:
 
 
 def _subject(talks: Talks) -> str:
-    """The id of somebody whom rights may be given to and taken from."""
+    """The id of somebody whom rights may be given to and taken from, and whom the target knows."""
     tiers = talks.context.platform.tiers
-    return str(talks.case(Person(tier=tiers[1] if len(tiers) > 2 else tiers[0]), Step("x")).user)
+    somebody = Person(tier=tiers[1] if len(tiers) > 2 else tiers[0])
+    talks.say(somebody, Step(ASKED[0]))
+    return str(talks.case(somebody, Step("x")).user)
 
 
 @dataclass
