@@ -83,6 +83,15 @@ TROUBLES: Final = (
     Trouble(
         "502", "is answered 502 with a page of HTML", "botapi_5xx_html", {"status": 502}, lossless=True, wait_s=3.0
     ),
+    Trouble(
+        "down",
+        "is answered 500 again and again",
+        "botapi_5xx_html",
+        {"status": 500},
+        first=None,
+        wait_s=3.0,
+        after=False,
+    ),
     Trouble("reset", "meets a connection reset", "hang_up", {"farewell": "rst"}, lossless=True, wait_s=3.0),
     Trouble(
         "migrated",
@@ -104,15 +113,6 @@ TROUBLES: Final = (
         final=True,
     ),
     Trouble("refused", "is answered 400", "botapi_400", first=None, final=True),
-    Trouble(
-        "down",
-        "is answered 500 again and again",
-        "botapi_5xx_html",
-        {"status": 500},
-        first=None,
-        wait_s=3.0,
-        after=False,
-    ),
     Trouble("429-bare", "is answered 429 without retry_after", "abort", {"status": 429}, lossless=True, wait_s=3.0),
     Trouble("not-json", "is answered 200 with what is no JSON", "abort", {"status": 200, "body": "<html>ok</html>"}),
     Trouble("cut", "is answered with half of the JSON", "truncate_response", {"keep": "50%"}),
