@@ -579,7 +579,7 @@ class _Quiet(Voices):
         """Where all share one conversation, another may have ended somebody's: what begins one is looked for with nobody beside, questions first."""
         trials = Conversations(self, self.plain)
         known = trials.known()
-        trials.run(known[_CONVERSATIONS:] or self._begun(trials))
+        trials.run(known[_CONVERSATIONS:] if known else self._begun(trials))
         for opener, said in known[:_CONVERSATIONS]:
             trials.private(opener, said)
 
