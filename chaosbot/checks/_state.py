@@ -80,13 +80,15 @@ def moves(plays: Plays) -> dict[int, int]:
             return {}
         columns = enumerate(zip(*(numbers(text) for text in play), strict=True))
         steps = {place: [later - earlier for earlier, later in pairwise(column)] for place, column in columns}
-        up = {place: min(row) for place, row in steps.items() if min(row) > 0 and max(row) <= _HIGHER}
-        down = {place: max(row) for place, row in steps.items() if max(row) < 0 and min(row) >= -_HIGHER}
-        found.append(up | down)
-    places = {place for place in found[0] if len({one.get(place, 0) > 0 for one in found}) == 1} if found else set()
-    return {
-        place: min((one[place] for one in found), key=abs) for place in places if all(place in one for one in found)
-    }
+        found.append(
+            {
+                place: min(row, key=abs)
+                for place, row in steps.items()
+                if min(row) * max(row) > 0 and max(map(abs, row)) <= _HIGHER
+            }
+        )
+    least = {place: [one[place] for one in found] for place in set.intersection(*map(set, found))} if found else {}
+    return {place: min(row, key=abs) for place, row in least.items() if min(row) * max(row) > 0}
 
 
 def rises(plays: Plays) -> frozenset[int]:

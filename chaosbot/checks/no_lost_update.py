@@ -98,16 +98,17 @@ def _let_through(play: Sequence[str], alone: Sequence[Sequence[str]]) -> int:
 def _same_number(tried: StateTried) -> Violation | None:
     """Two of those who did something at once were told one number, where each is told another one, one after the other."""
     shared: list[int] = []
+    steps = moves(tried.alone)
     for play in tried.seen:
         if len({shape(text) for text in (*play, tried.alone[0][0])}) == 1:
             columns = list(zip(*(numbers(text) for text in play), strict=True))
             shared += [
                 max(columns[place], key=columns[place].count)
-                for place, step in moves(tried.alone).items()
+                for place, step in steps.items()
                 if len(set(columns[place])) < len(play) and _falls_short(columns[place], step)
             ]
     # What there is less of may have been put back by others meanwhile.
-    if all(step < 0 for step in moves(tried.alone).values()) and 2 * len(shared) <= len(tried.seen):
+    if all(step < 0 for step in steps.values()) and 2 * len(shared) <= len(tried.seen):
         return None
     if not shared:
         return None

@@ -252,10 +252,9 @@ def main(begin: Callable[[], None] | None = None) -> None:
     warnings.showwarning = _warn
     warnings.simplefilter("once", RenamedWarning)
     code = _code(begin)
+    # All is said: one that comes while the process ends changes nothing of its code.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # all is said: one that comes while the process ends changes nothing of its code
+        signal.signal(number, signal.SIG_IGN)
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:

@@ -340,13 +340,9 @@ def _own_forms(told: Iterable[ApiCalled], common: Sequence[Step], admin: str) ->
     for call in told:
         texts[str(call.chat) == admin] += f"{call.text}\n"
     commands = [step.text for step in common if not step.pressed and step.text in texts[False]]
-    shown = {
-        command: {own: [str(one) for one in usages(command, texts[own])] for own in (True, False)}
-        for command in commands
-    }
     return [
         Step(f"{command} {form}", ours=True)
-        for command, forms in shown.items()
-        if not forms[False]
-        for form in forms[True][:1]
+        for command in commands
+        if not usages(command, texts[False])
+        for form in usages(command, texts[True])[:1]
     ]

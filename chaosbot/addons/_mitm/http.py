@@ -380,9 +380,8 @@ class ScriptedHttp(layers.HttpLayer):
         waiting = self.trickles.get(stream_id)
         data = b"".join(waiting) if waiting else b""
         size = len(data) if script.released or script.dribble is None else script.dribble.chunk
-        more = (
-            script.dry is None and not script.released
-        )  # of an answer that streams; the pause holds between its pieces as well
+        # More of an answer that streams may come; the pause holds between its pieces as well.
+        more = script.dry is None and not script.released
         script.trickling = size < len(data) or (bool(data) and more)
         if data:
             yield commands.SendData(self.context.client, data[:size])
